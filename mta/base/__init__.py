@@ -1,0 +1,1 @@
+"""What everything else stands on: errors, trust, text, names, time and the version."""
