@@ -6,7 +6,7 @@
     ├── PermFail        can never be done (5xx, bounce)
     ├── Reject          an SMTP command is refused with this reply
     ├── ProtocolError   a neighbour broke the rules of its channel; the channel is closed
-    └── ExpansionFail   a string could not be expanded; `forced` when the text itself said "fail"
+    └── ExpansionFail   a string cannot be expanded; `forced` when it itself said "fail"
 
 Raise where found, with all facts; convert to a value at a boundary: command dispatch, ACL
 statement, router call, transport call, process main.  Anything else that is raised is a bug.
@@ -70,7 +70,7 @@ class PermFail(MtaError):
 
 
 class Reject(MtaError):
-    """An SMTP command is refused: a three-digit code, an enhanced status code ("" for none), a text."""
+    """An SMTP command is refused: code, enhanced status code ("" for none), text."""
 
     def __init__(self, code: int, status: str, text: str) -> None:
         self.code = code
@@ -84,7 +84,7 @@ class ProtocolError(MtaError):
 
 
 class ExpansionFail(MtaError):
-    """A string could not be expanded; `forced` if the string itself asked for that with "fail"."""
+    """A string cannot be expanded; `forced` if it asked for that itself with "fail"."""
 
     def __init__(self, text: str, *, forced: bool = False) -> None:
         self.text = text

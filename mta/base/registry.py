@@ -33,7 +33,7 @@ class Registry(Generic[T]):
     def add(self, name: str, entry: T, doc: str | None) -> None:
         """Declare an entry; `doc` is its documentation."""
         assert not self._frozen, f"{self.noun} {name} declared after the first fork"
-        assert doc and doc.strip(), f"{self.noun} {name} has no documentation"
+        assert doc, f"{self.noun} {name} has no documentation"
         assert name not in self._entries, f"{self.noun} {name} is declared twice"
         self._entries[name] = entry
 

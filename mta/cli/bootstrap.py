@@ -1,0 +1,266 @@
+"""Make the source tree ready to run: a Python environment in `.venv` with what mta needs.
+
+`bin/mta` runs this file with whatever python3 there is, before anything is installed, so it
+imports nothing but the standard library and stays readable to a Python that is too old: that
+one has to be told so in words.
+
+The stamp `.venv/mta-installed` is written last. It names the tree, the interpreter and a digest
+of the requirements of each part; an installation without a stamp that fits was interrupted, or
+belongs to another place or Python, and is done again. A lock on the tree's directory keeps two
+first runs apart. When root runs a tree that somebody else owns, the installation is that
+owner's, so that he can renew it later.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+
+OLDEST = (3, 11)
+LOCK_WAIT = 900.0
+PARTS = ("run", "test")
+
+
+class Unable(Exception):
+    """The tree cannot be made ready; the text says what to do about it."""
+
+
+def say(text: str) -> None:
+    """Progress goes to standard error: the command's own output may be read by a program."""
+    print(f"mta: {text}", file=sys.stderr, flush=True)
+
+
+def main(argv: list[str]) -> None:
+    """`bootstrap.py TREE ARGUMENT...`: prepare TREE, then become `mta ARGUMENT...`."""
+    tree, arguments = os.path.abspath(argv[1]), argv[2:]
+    install_only = arguments[:1] == ["--install-only"]
+    wanted = "test" if "test" in arguments[:2] else "run"
+    try:
+        if sys.version_info < OLDEST:
+            raise Unable(
+                f"Python {OLDEST[0]}.{OLDEST[1]} or newer is needed, and python3 is"
+                f" {sys.version_info[0]}.{sys.version_info[1]}; put a newer one first in PATH"
+            )
+        prepare(tree, wanted)
+    except Unable as why:
+        say(str(why))
+        sys.exit(69)
+    except KeyboardInterrupt:
+        say("interrupted; the next start will begin the installation again")
+        sys.exit(130)
+    if not install_only:
+        run(tree, arguments)
+
+
+def run(tree: str, arguments: list[str]) -> None:
+    """Go on as the mta command, in the environment of the tree."""
+    python = os.path.join(tree, ".venv", "bin", "python")
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); del sys.argv[1]; sys.argv[0] = 'mta'\n"
+        "from mta.cli.main import main; sys.exit(main())"
+    )
+    # Caches of compiled code that root left in somebody's tree would be in his way.
+    flags = "-I" if os.geteuid() == os.stat(tree).st_uid else "-IB"
+    os.execv(python, [python, flags, "-c", code, tree, *arguments])
+
+
+def prepare(tree: str, wanted: str) -> None:
+    """Return when the part `wanted` is installed in the tree; raise Unable when that fails."""
+    needs = requirements(tree)
+    if is_ready(tree, needs, wanted):
+        return
+    owner = os.stat(tree).st_uid
+    if os.geteuid() == 0 and owner != 0:
+        install_as_owner(tree, wanted, owner)
+    else:
+        with_lock(tree, needs, wanted)
+
+
+def requirements(tree: str) -> dict[str, list[str]]:
+    """What each part needs, as pyproject.toml says it; the test part includes the other."""
+    import tomllib  # not there in a Python that is too old
+
+    with open(os.path.join(tree, "pyproject.toml"), "rb") as file:
+        project = tomllib.load(file)["project"]
+    run_needs = list(project["dependencies"])
+    return {"run": run_needs, "test": run_needs + project["optional-dependencies"]["test"]}
+
+
+def fingerprint(tree: str, needs: list[str]) -> dict[str, str]:
+    """What a stamp must say to fit this tree, its interpreter and these requirements."""
+    python = os.path.realpath(os.path.join(tree, ".venv", "bin", "python"))
+    digest = hashlib.sha256("\n".join(sorted(needs)).encode()).hexdigest()
+    return {"tree": os.path.realpath(tree), "python": python, "requirements": digest}
+
+
+def stamp_path(tree: str) -> str:
+    """Where the last step of an installation is recorded."""
+    return os.path.join(tree, ".venv", "mta-installed")
+
+
+def read_stamp(tree: str) -> dict[str, dict[str, str]]:
+    """The fingerprint of each installed part; empty when there is no usable stamp."""
+    try:
+        with open(stamp_path(tree), encoding="utf-8") as file:
+            found = json.load(file)
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def is_ready(tree: str, needs: dict[str, list[str]], wanted: str) -> bool:
+    """Whether the environment is complete, and belongs to this tree and interpreter."""
+    found = fingerprint(tree, needs[wanted])
+    return os.access(found["python"], os.X_OK) and read_stamp(tree).get(wanted) == found
+
+
+def install_as_owner(tree: str, wanted: str, owner: int) -> None:
+    """Install in a child that has become the owner of the tree."""
+    import pwd
+
+    try:
+        who = pwd.getpwuid(owner)
+        home, group, name = who.pw_dir, who.pw_gid, who.pw_name
+        groups = os.getgrouplist(name, group)
+    except KeyError:
+        home, group, name, groups = "/nonexistent", os.stat(tree).st_gid, str(owner), []
+    say(f"{tree} belongs to {name}, so the installation is made by that user")
+    again = [sys.executable, "-I", "-B", os.path.abspath(__file__), tree, "--install-only"]
+    if wanted == "test":
+        again.append("test")
+    environment = {**os.environ, "HOME": home, "USER": name, "LOGNAME": name}
+    ended = subprocess.run(
+        again, user=owner, group=group, extra_groups=groups, env=environment, check=False
+    )
+    if ended.returncode != 0:
+        sys.exit(ended.returncode)
+
+
+def with_lock(tree: str, needs: dict[str, list[str]], wanted: str) -> None:
+    """Install, unless somebody else did so while we waited for him."""
+    if not os.access(tree, os.W_OK):
+        raise Unable(
+            f"the first use must install into {tree}/.venv, and you may not write there;"
+            " run it once as the owner of the tree, or from a copy of your own"
+        )
+    # The directory itself is locked: a lock file would be one more thing to leave behind.
+    lock = os.open(tree, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        wait_for(lock, tree)
+        if not is_ready(tree, needs, wanted):
+            install(tree, needs, wanted)
+    finally:
+        os.close(lock)
+
+
+def wait_for(lock: int, tree: str) -> None:
+    """Take the lock, saying so when it takes time."""
+    deadline = time.monotonic() + LOCK_WAIT
+    told = False
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise Unable(f"another process has held the lock on {tree} too long") from None
+            if not told:
+                say("another process is installing there; waiting for it")
+                told = True
+            time.sleep(0.2)
+        else:
+            return
+
+
+def install(tree: str, needs: dict[str, list[str]], wanted: str) -> None:
+    """Make the environment, fill it, and stamp it last of all."""
+    os.umask(0o022)
+    began = time.monotonic()
+    environment = os.path.join(tree, ".venv")
+    stamps = read_stamp(tree)
+    usable = any(is_ready(tree, {part: needs[part]}, part) for part in PARTS)
+    if not usable:
+        stamps = {}
+    # From here to the last line an interruption must lead to a new installation.
+    if os.path.lexists(stamp_path(tree)):
+        os.unlink(stamp_path(tree))
+    say(f"installing what mta needs into {environment} (once; about half a minute)")
+    if not usable:
+        make_environment(environment)
+    python = os.path.join(environment, "bin", "python")
+    run_pip(python, needs[wanted])
+    link_tree(python, tree)
+    for part in PARTS:
+        if part == wanted or wanted == "test":
+            stamps[part] = fingerprint(tree, needs[part])
+    draft = stamp_path(tree) + ".new"
+    with open(draft, "w", encoding="utf-8") as file:
+        json.dump(stamps, file, indent=1)
+    os.rename(draft, stamp_path(tree))
+    say(f"installed in {time.monotonic() - began:.0f} seconds")
+
+
+def make_environment(environment: str) -> None:
+    """An empty environment; what an interrupted installation left there is thrown away."""
+    try:
+        import ensurepip  # noqa: F401  (Debian ships it in the package python3-venv)
+        import venv
+    except ImportError:
+        raise Unable(
+            "this Python cannot make environments; on Debian: apt-get install python3-venv"
+        ) from None
+    say(f"  an environment for Python {sys.version.split(' ')[0]}")
+    try:
+        venv.create(environment, clear=True, symlinks=True, with_pip=True)
+    except (OSError, subprocess.CalledProcessError) as why:
+        raise Unable(f"could not make {environment}: {why}") from why
+
+
+def run_pip(python: str, needs: list[str]) -> None:
+    """Fetch and install the packages, naming each as its turn comes."""
+    command = [python, "-I", "-m", "pip", "install", "--no-input", "--progress-bar", "off"]
+    pip = subprocess.Popen(
+        [*command, *needs],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
+    lines: list[str] = []
+    assert pip.stdout is not None
+    for line in pip.stdout:
+        lines.append(line.rstrip("\n"))
+        words = line.split(" ")
+        if words[0] == "Collecting" and len(words) > 1:
+            say(f"  {words[1].rstrip()}")
+        elif words[0] == "Installing":
+            say("  unpacking")
+    if pip.wait() != 0:
+        for line in lines[-12:]:
+            say(f"  pip: {line}")
+        raise Unable(
+            "the packages could not be installed; is the network reachable from here?"
+        )
+
+
+def link_tree(python: str, tree: str) -> None:
+    """Let the environment's Python find mta in the tree, and compile it for start-up speed."""
+    where = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    asked = subprocess.run(
+        [python, "-I", "-c", where], check=True, capture_output=True, text=True
+    )
+    site_packages = asked.stdout.rstrip("\n")
+    with open(os.path.join(site_packages, "mta-tree.pth"), "w", encoding="utf-8") as file:
+        file.write(os.path.realpath(tree) + "\n")
+    compiling = [python, "-I", "-m", "compileall", "-q", os.path.join(tree, "mta")]
+    # A file that does not compile is reported when it is imported, with its traceback.
+    subprocess.run(compiling, check=False, stdout=subprocess.DEVNULL)
+
+
+if __name__ == "__main__":
+    main(sys.argv)

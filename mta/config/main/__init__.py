@@ -1,0 +1,1 @@
+"""The options of the main section, by topic; one class each."""

@@ -1,0 +1,1 @@
+"""Looking things up in the administrator's tables: files now, databases and DNS later."""

@@ -1,0 +1,1 @@
+"""The network: connections with deadlines, and the addresses of this machine."""

@@ -1,0 +1,12 @@
+"""Transports: taking a message to a mailbox or to another host.
+
+    api        Parcel and Outcome, the transport base class and its options
+    parcel     a Parcel as records in a sealed memory file, for the process that delivers
+    headers    what is added and removed at delivery: Return-path:, Envelope-to:, …
+    writing    the message as a stream, with the dots and line ends that its target wants
+    drivers/   one transport driver each, found by file name
+
+A transport runs in a process of its own that has already become the right user: the recipient
+for local ones, the network user for remote ones.  It gets a Parcel and returns an Outcome for
+each recipient; it does not log, and it knows nothing of the queue.
+"""

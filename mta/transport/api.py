@@ -1,0 +1,91 @@
+"""What a transport is given and what it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from mta.base.trust import Trusted
+from mta.route.api import Host
+
+
+@dataclass(frozen=True, slots=True)
+class ParcelRecipient:
+    """One recipient of a parcel and what the transport's options may say of it.
+
+    `variables` are the values that the router left: local_part_data, domain_data, home,
+    address_data, … by name, each with its trust kept.
+    """
+
+    address: str
+    origin: str  # the recipient in the envelope that it came from
+    local_part: str
+    domain: str
+    prefix: str = ""
+    suffix: str = ""
+    local_part_data: Trusted | None = None
+    domain_data: Trusted | None = None
+    home: Trusted | None = None
+    address_data: str = ""
+    dsn_flags: int = 0
+    orcpt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """What goes to one transport in one go: one message, one or more recipients.
+
+    `headers` is the header block as it is in the spool (LF line ends), without what the
+    routers want removed and with what they want added; `body` is a descriptor of the -D file
+    that is read with pread only, from `body_offset`, `body_size` octets.
+    """
+
+    message_id: str
+    transport: str
+    router: str
+    sender: str  # the return path; "" is the null sender
+    recipients: tuple[ParcelRecipient, ...]
+    headers: bytes
+    body: int
+    body_offset: int
+    body_size: int
+    hosts: tuple[Host, ...] = ()
+    file: str = ""  # named by a redirection, not by the transport
+    pipe: str = ""
+    received_time: float = 0.0
+    is_8bit: bool = False
+    dsn_envid: str = ""
+    dsn_ret: str = ""
+    values: dict[str, str] = field(default_factory=dict)  # acl_m_…, acl_c_…, sender_host_…
+
+
+class Result(Enum):
+    """What became of one recipient."""
+
+    DONE = "done"
+    DEFER = "defer"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one recipient of a parcel.
+
+    `text` is the error, or the remote host's confirmation for C=; `code` the errno or Exim's
+    number for the retry record; `host`, `host_address` and `port` where it went or failed.
+    `host_error` says that the failure is the host's, not this recipient's.
+    """
+
+    address: str
+    result: Result
+    text: str = ""
+    status: str = ""  # enhanced status code
+    code: int = 0
+    host: str = ""
+    host_address: str = ""
+    port: int = 0
+    host_error: bool = False
+    message_error: bool = False  # the host refused this message, not the recipient
+    remote_text: str = ""  # the remote server's reply, for the bounce
+    reused: bool = False  # the connection had carried another message before ("*" in the log)
+    file: str = ""  # what was written, where the log names it

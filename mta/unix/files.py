@@ -1,0 +1,72 @@
+"""Files: opening what others can name without being led astray, and writing what must last.
+
+Names are opened relative to a directory descriptor and never through a symbolic link.  A
+durable write is: write, fsync of the file, rename, fsync of the directory; the callers spell
+that order out, as it is the point of what they do.
+"""
+
+from __future__ import annotations
+
+import os
+
+DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+NO_LINK = os.O_CLOEXEC | os.O_NOFOLLOW
+
+
+def open_dir(path: str, *, at: int | None = None) -> int:
+    """A descriptor of a directory; the last part of the path must not be a symbolic link
+    when it is relative to `at`.  Raises OSError."""
+    flags = DIRECTORY if at is None else DIRECTORY | os.O_NOFOLLOW
+    return os.open(path, flags, dir_fd=at)
+
+
+def open_at(directory: int, name: str, flags: int, mode: int = 0o600) -> int:
+    """Open a name in a directory: no symbolic link, closed on exec.  Raises OSError.
+
+    O_NONBLOCK keeps a fifo that somebody put there from holding us; it means nothing to the
+    regular file that we expect.
+    """
+    return os.open(name, flags | NO_LINK | os.O_NONBLOCK, mode, dir_fd=directory)
+
+
+def write_all(fd: int, octets: bytes | memoryview) -> None:
+    """Write everything, or raise OSError."""
+    written = os.write(fd, octets)
+    if written == len(octets):
+        return
+    rest = memoryview(octets)[written:]
+    while rest:
+        rest = rest[os.write(fd, rest) :]
+
+
+def read_all(fd: int, limit: int) -> bytes | None:
+    """The whole of a file from its beginning, or None if it has more than `limit` octets."""
+    size = os.fstat(fd).st_size
+    if size > limit:
+        return None
+    parts: list[bytes] = []
+    offset = 0
+    while chunk := os.pread(fd, min(size - offset + 1, 1 << 20), offset):
+        parts.append(chunk)
+        offset += len(chunk)
+        if offset > limit:
+            return None
+    return b"".join(parts)
+
+
+def make_dir(directory: int, name: str, mode: int) -> bool:
+    """Make a directory of exactly this mode; False if it exists.  Raises OSError."""
+    try:
+        os.mkdir(name, mode, dir_fd=directory)
+    except FileExistsError:
+        return False
+    os.chmod(name, mode, dir_fd=directory)
+    return True
+
+
+def unlink_quietly(directory: int, name: str) -> None:
+    """Remove a name; one that is gone already is fine."""
+    try:
+        os.unlink(name, dir_fd=directory)
+    except FileNotFoundError:
+        return
