@@ -1,6 +1,6 @@
 """What delivery processes, the launcher and the workers say to each other.
 
-    deliver, receiver → launcher   start     with the worker's end of a new channel
+    deliver, receiver → launcher   start     with one end of a new channel
     launcher → asker (that channel) refused  when the worker may not be started
     deliver → worker               carry     with the parcel (sealed memory file) and the -D file
     worker → deliver               outcome   one for each recipient

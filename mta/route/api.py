@@ -142,7 +142,7 @@ class Undeliverable:
 
 @dataclass(frozen=True, slots=True)
 class Discarded:
-    """The end of a route: the administrator wants nothing done (:blackhole:)."""
+    """The end of a route: nothing is to be done (:blackhole:)."""
 
     address: Address
     router: str

@@ -1,0 +1,187 @@
+"""The lines of the logs: one function for each kind, in Exim's format.
+
+    <=  arrived       =>  delivered        ->  delivered along with it
+    **  failed        ==  deferred         Completed
+
+Message texts that administrators search for never change without a line in HISTORY.
+"""
+
+from __future__ import annotations
+
+from mta.log.sink import Log
+
+
+def _fields(**fields: object) -> str:
+    return "".join(f" {key}={value}" for key, value in fields.items() if value != "")
+
+
+def client(name: str, helo: str, address: str, port: int = 0) -> str:
+    """A client as the log shows it: `name (helo) [address]`, without what is not known."""
+    parts = [name] if name else []
+    if helo and helo.casefold() != name.casefold():
+        parts.append(f"({helo})")
+    parts.append(f"[{address}]:{port}" if port else f"[{address}]")
+    return " ".join(parts)
+
+
+def received(
+    log: Log,
+    message_id: str,
+    sender: str,
+    *,
+    host: str = "",
+    user: str = "",
+    protocol: str,
+    size: int,
+    authenticated: str = "",
+    id_header: str = "",
+    bounce_of: str = "",
+) -> None:
+    """<=  A message has arrived and is safely on disk."""
+    shown = _fields(
+        R=bounce_of,
+        H=host,
+        U=user,
+        P=protocol,
+        A=authenticated,
+        S=size,
+        id=id_header,
+    )
+    log.main(f"{message_id} <= {sender or '<>'}{shown}")
+
+
+def delivered(
+    log: Log,
+    message_id: str,
+    address: str,
+    *,
+    router: str,
+    transport: str,
+    host: str = "",
+    confirmation: str = "",
+    along: bool = False,
+) -> None:
+    """=>  An address has its message; -> when it went along with one logged before.
+
+    `address` is as Exim shows it: the final address, then the recipient of the envelope in
+    angle brackets where the two differ.
+    """
+    mark = "->" if along else "=>"
+    said = f' C="{confirmation}"' if confirmation else ""
+    shown = _fields(R=router, T=transport, H=host)
+    log.main(f"{message_id} {mark} {address}{shown}{said}")
+
+
+def discarded(log: Log, message_id: str, address: str, *, router: str) -> None:
+    """=> :blackhole:  The administrator wants nothing done with mail for this address."""
+    log.main(f"{message_id} => :blackhole: <{address}>{_fields(R=router)}")
+
+
+def deferred(
+    log: Log,
+    message_id: str,
+    address: str,
+    text: str,
+    *,
+    router: str = "",
+    transport: str = "",
+    host: str = "",
+    code: int = 0,
+) -> None:
+    """==  An address has to wait."""
+    shown = _fields(R=router, T=transport, H=host)
+    log.main(f"{message_id} == {address}{shown} defer ({code}): {text}")
+
+
+def failed(
+    log: Log,
+    message_id: str,
+    address: str,
+    text: str,
+    *,
+    router: str = "",
+    transport: str = "",
+    host: str = "",
+) -> None:
+    """**  An address can never be delivered to."""
+    shown = _fields(R=router, T=transport, H=host)
+    log.main(f"{message_id} ** {address}{shown}: {text}")
+
+
+def completed(log: Log, message_id: str) -> None:
+    """Completed: nothing is left to do for a message."""
+    log.main(f"{message_id} Completed")
+
+
+def frozen(log: Log, message_id: str, why: str = "") -> None:
+    """Frozen: a message waits until somebody looks at it."""
+    log.main(f"{message_id} Frozen{f' ({why})' if why else ''}")
+
+
+def locked(log: Log, message_id: str) -> None:
+    """Another process has the message."""
+    log.main(
+        f"{message_id} Spool file for {message_id} is locked"
+        " (another process is handling this message)"
+    )
+
+
+def removed(log: Log, message_id: str, user: str) -> None:
+    """A message was removed by hand."""
+    log.main(f"{message_id} removed by {user}")
+
+
+def note(log: Log, message_id: str, text: str) -> None:
+    """Something else worth knowing about a message, or about none ("")."""
+    log.main(f"{message_id} {text}" if message_id else text)
+
+
+def damaged(log: Log, message_id: str, reason: str, kept: str) -> None:
+    """A spool file cannot be used and was set aside."""
+    log.panic(f"{message_id} Format error in spool file {message_id}-H: {reason}; {kept}")
+
+
+def rejected(
+    log: Log,
+    who: str,
+    what: str,
+    *,
+    temporary: bool = False,
+    message_id: str = "",
+    sender: str | None = None,
+    text: str = "",
+    headers: bytes = b"",
+) -> None:
+    """A command or message was refused; in the main log and, with headers, the reject log."""
+    start = f"{message_id} " if message_id else ""
+    envelope = "" if sender is None else f" F=<{sender}>"
+    verb = "temporarily rejected" if temporary else "rejected"
+    line = f"{start}{who}{envelope} {verb} {what}{f': {text}' if text else ''}"
+    log.main(line)
+    log.reject(line, headers)
+
+
+def connection(log: Log, who: str, text: str) -> None:
+    """What happened to an SMTP connection: lost, dropped, refused, timed out."""
+    log.main(f"{text} {who}" if who else text)
+
+
+def acl_warning(log: Log, who: str, text: str, message_id: str = "") -> None:
+    """A warn verb, or logwrite, has something to say."""
+    start = f"{message_id} " if message_id else ""
+    log.main(f"{start}{who} Warning: {text}" if who else f"{start}{text}")
+
+
+def bug(log: Log, what: str, report: str) -> None:
+    """An error of our own: the panic log gets the traceback, on one line."""
+    log.panic(f"{what}: {report}")
+
+
+def started(log: Log, version: str, pid: int, addresses: list[str]) -> None:
+    """The daemon is ready for mail."""
+    log.main(f"mta {version} daemon started: pid={pid}, listening for SMTP on {addresses}")
+
+
+def role(log: Log, name: str, text: str) -> None:
+    """What happened to one of our processes."""
+    log.main(f"{name}: {text}")
