@@ -4,9 +4,9 @@
 imports nothing but the standard library and stays readable to a Python that is too old: that
 one has to be told so in words.
 
-The stamp `.venv/mta-installed` is written last. It names the tree, the interpreter and a digest
-of the requirements of each part; an installation without a stamp that fits was interrupted, or
-belongs to another place or Python, and is done again. A lock on the tree's directory keeps two
+The stamp `.venv/mta-installed` is written last. It names the tree, the interpreter and a
+digest of the requirements of each part; an installation without a stamp that fits was
+interrupted, or belongs to another place or Python, and is done again. A lock on the tree's directory keeps two
 first runs apart. When root runs a tree that somebody else owns, the installation is that
 owner's, so that he can renew it later.
 """
@@ -182,7 +182,11 @@ def install(tree: str, needs: dict[str, list[str]], wanted: str) -> None:
     began = time.monotonic()
     environment = os.path.join(tree, ".venv")
     stamps = read_stamp(tree)
-    usable = any(is_ready(tree, {part: needs[part]}, part) for part in PARTS)
+    here = fingerprint(tree, [])
+    usable = any(
+        (stamp.get("tree"), stamp.get("python")) == (here["tree"], here["python"])
+        for stamp in stamps.values()
+    )
     if not usable:
         stamps = {}
     # From here to the last line an interruption must lead to a new installation.
@@ -195,7 +199,7 @@ def install(tree: str, needs: dict[str, list[str]], wanted: str) -> None:
     run_pip(python, needs[wanted])
     link_tree(python, tree)
     for part in PARTS:
-        if part == wanted or wanted == "test":
+        if wanted in (part, "test"):
             stamps[part] = fingerprint(tree, needs[part])
     draft = stamp_path(tree) + ".new"
     with open(draft, "w", encoding="utf-8") as file:
