@@ -6,9 +6,9 @@ one has to be told so in words.
 
 The stamp `.venv/mta-installed` is written last. It names the tree, the interpreter and a
 digest of the requirements of each part; an installation without a stamp that fits was
-interrupted, or belongs to another place or Python, and is done again. A lock on the tree's directory keeps two
-first runs apart. When root runs a tree that somebody else owns, the installation is that
-owner's, so that he can renew it later.
+interrupted, or belongs to another place or Python, and is done again. A lock on the tree's
+directory keeps two first runs apart. When root runs a tree that somebody else owns, the
+installation is that owner's, so that he can renew it later.
 """
 
 from __future__ import annotations
