@@ -2,8 +2,8 @@
 
     deliver, receiver → launcher   start     with one end of a new channel
     launcher → asker (that channel) refused  when the worker may not be started
-    deliver → worker               carry     with the parcel (sealed memory file) and the -D file
-    worker → deliver               outcome   one for each recipient
+    deliver, receiver → launcher   start     with one end of a new channel
+    launcher → asker (new channel) refused   when the worker may not be started
                                    carried   the parcel is done with; more may follow
 
 A worker that goes away before `carried` has deferred what it had not reported.  Names cross

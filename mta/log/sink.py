@@ -82,9 +82,10 @@ def open_log(pattern: str) -> Log:
     at = files.open_dir(directory or "/")
     try:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
-        return Log(
-            *(files.open_at(at, name.replace("%s", each), flags, 0o640) for each in NAMES)
+        main, reject, panic = (
+            files.open_at(at, name.replace("%s", each), flags, 0o640) for each in NAMES
         )
+        return Log(main, reject, panic)
     finally:
         os.close(at)
 

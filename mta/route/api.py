@@ -100,7 +100,7 @@ class Replaced:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """It can never be delivered: the text goes to the sender, `log` (or the text) to the log."""
+    """It can never be delivered: `text` is for the sender, `log` (or it) for the log."""
 
     text: str
     log: str = ""
