@@ -1,10 +1,10 @@
 """What delivery processes, the launcher and the workers say to each other.
 
-    deliver, receiver → launcher   start     with one end of a new channel
-    launcher → asker (that channel) refused  when the worker may not be started
-    deliver, receiver → launcher   start     with one end of a new channel
-    launcher → asker (new channel) refused   when the worker may not be started
-                                   carried   the parcel is done with; more may follow
+    deliver, receiver → launcher     start     with one end of a new channel
+    launcher → asker (new channel)   refused   when the worker may not be started
+    deliver → worker                 carry     with the parcel and the -D file
+    worker → deliver                 outcome   one for each recipient
+                                     carried   the parcel is done with; more may follow
 
 A worker that goes away before `carried` has deferred what it had not reported.  Names cross
 here, never paths or commands: launcher and worker look the transport up in their own

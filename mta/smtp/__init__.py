@@ -1,1 +1,1 @@
-"""SMTP as a wire protocol: lines, replies, commands and their parameters, and a client without policy."""
+"""SMTP as a wire protocol: lines, replies, commands, and a client without policy."""
