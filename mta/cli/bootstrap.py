@@ -240,8 +240,8 @@ def run_pip(python: str, needs: list[str]) -> None:
     for line in pip.stdout:
         lines.append(line.rstrip("\n"))
         words = line.split(" ")
-        if words[0] == "Collecting" and len(words) > 1:
-            say(f"  {words[1].rstrip()}")
+        if words[0] in ("Collecting", "Processing") and len(words) > 1:
+            say(f"  {os.path.basename(words[1].rstrip())}")
         elif words[0] == "Installing":
             say("  unpacking")
     if pip.wait() != 0:

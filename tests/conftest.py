@@ -1,0 +1,19 @@
+"""What every group of tests shares: clean surroundings."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _plain_surroundings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No test depends on the caller's locale or umask, nor leaves its own behind."""
+    for name in ("LC_ALL", "LANGUAGE", "MTA_CONFIG", "MAILTO", "PYTHONPATH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("LANG", "C.UTF-8")
+    umask = os.umask(0o022)
+    yield
+    os.umask(umask)
