@@ -14,6 +14,7 @@ from mta.config.main.delivery import Delivery
 from mta.config.main.local import Local
 from mta.config.main.logging import Logging
 from mta.config.main.naming import Naming
+from mta.config.main.own import Own
 from mta.config.main.policy import Policy
 from mta.config.main.queue import Queue
 from mta.config.main.smtp_in import SmtpIn
@@ -70,6 +71,7 @@ class Configuration:
     queue: Queue
     delivery: Delivery
     logging: Logging
+    own: Own
     lists: dict[tuple[ListKind, str], NamedList]
     acls: dict[str, tuple[Line, ...]]
     routers: tuple[Block, ...]

@@ -1,0 +1,42 @@
+"""The options that Exim does not have: our own users, and how long our processes live."""
+
+from __future__ import annotations
+
+from mta.config import kinds
+from mta.config.option import Configured, Option
+
+
+class Own(Configured):
+    """The options that Exim does not have: our own users, and how long our processes live."""
+
+    mail_user = Option(
+        kinds.string,
+        "mta",
+        "The user that owns the spool and runs queue and deliveries; only when started by root.",
+    )
+    network_user = Option(
+        kinds.string,
+        "mtanet",
+        "The user that talks to other hosts, in and out; only when started by root.",
+    )
+    receiver_max_use = Option(
+        kinds.integer,
+        "100",
+        "How many connections a receiver serves before it makes room for a fresh one; "
+        "0 for a process of its own for each connection.",
+    )
+    deliver_max_use = Option(
+        kinds.integer,
+        "100",
+        "How many messages a delivery process handles before it leaves; "
+        "0 for a process of its own for each message.",
+    )
+    deliver_max_parallel = Option(
+        kinds.integer, "20", "The most messages that are delivered at a time."
+    )
+    worker_max_use = Option(
+        kinds.integer,
+        "100",
+        "How many parcels a process that runs transports carries before it leaves; "
+        "0 for a process of its own for each parcel.",
+    )
