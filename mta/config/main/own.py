@@ -12,12 +12,12 @@ class Own(Configured):
     mail_user = Option(
         kinds.string,
         "mta",
-        "The user that owns the spool and runs queue and deliveries; only when started by root.",
+        "The user that owns the spool and runs queue and deliveries, when started by root.",
     )
     network_user = Option(
         kinds.string,
         "mtanet",
-        "The user that talks to other hosts, in and out; only when started by root.",
+        "The user that talks to other hosts, in and out, when started by root.",
     )
     receiver_max_use = Option(
         kinds.integer,
