@@ -1,0 +1,1 @@
+"""The commands: what administrators and programs start."""
