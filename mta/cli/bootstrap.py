@@ -23,6 +23,7 @@ import time
 
 OLDEST = (3, 11)
 LOCK_WAIT = 900.0
+COMMON_PYTHON = "/usr/bin/python3"
 PARTS = ("run", "test")
 
 
@@ -37,6 +38,7 @@ def say(text: str) -> None:
 
 def main(argv: list[str]) -> None:
     """`bootstrap.py TREE ARGUMENT...`: prepare TREE, then become `mta ARGUMENT...`."""
+    use_common_python(argv)
     tree, arguments = os.path.abspath(argv[1]), argv[2:]
     install_only = arguments[:1] == ["--install-only"]
     wanted = "test" if "test" in arguments[:2] else "run"
@@ -55,6 +57,34 @@ def main(argv: list[str]) -> None:
         sys.exit(130)
     if not install_only:
         run(tree, arguments)
+
+
+def use_common_python(argv: list[str]) -> None:
+    """As root, leave a Python which only root can run for the system's, if that will do.
+
+    The daemon's processes give up root and go on reading the library: an interpreter below
+    /root is of no use to them.
+    """
+    if (
+        os.geteuid() != 0
+        or not is_private(sys.executable)
+        or not os.path.exists(COMMON_PYTHON)
+    ):
+        return
+    probe = f"import ensurepip, sys; sys.exit(sys.version_info < {OLDEST})"
+    fits = subprocess.run([COMMON_PYTHON, "-I", "-c", probe], check=False, capture_output=True)
+    if fits.returncode == 0 and not is_private(COMMON_PYTHON):
+        os.execv(COMMON_PYTHON, [COMMON_PYTHON, "-I", "-B", *argv])
+
+
+def is_private(path: str) -> bool:
+    """Whether a directory on the way to the file is closed to other users."""
+    place = os.path.realpath(path)
+    while place != "/":
+        place = os.path.dirname(place)
+        if not os.stat(place).st_mode & 0o001:
+            return True
+    return False
 
 
 def run(tree: str, arguments: list[str]) -> None:
@@ -116,7 +146,10 @@ def read_stamp(tree: str) -> dict[str, dict[str, str]]:
 def is_ready(tree: str, needs: dict[str, list[str]], wanted: str) -> bool:
     """Whether the environment is complete, and belongs to this tree and interpreter."""
     found = fingerprint(tree, needs[wanted])
-    return os.access(found["python"], os.X_OK) and read_stamp(tree).get(wanted) == found
+    if not os.access(found["python"], os.X_OK) or read_stamp(tree).get(wanted) != found:
+        return False
+    # An environment that root made with a Python of his own, when a common one is at hand.
+    return os.geteuid() != 0 or not is_private(found["python"]) or is_private(sys.executable)
 
 
 def install_as_owner(tree: str, wanted: str, owner: int) -> None:
@@ -183,7 +216,10 @@ def install(tree: str, needs: dict[str, list[str]], wanted: str) -> None:
     environment = os.path.join(tree, ".venv")
     stamps = read_stamp(tree)
     here = fingerprint(tree, [])
-    usable = any(
+    private = (
+        os.geteuid() == 0 and is_private(here["python"]) and not is_private(sys.executable)
+    )
+    usable = not private and any(
         (stamp.get("tree"), stamp.get("python")) == (here["tree"], here["python"])
         for stamp in stamps.values()
     )
@@ -241,7 +277,8 @@ def run_pip(python: str, needs: list[str]) -> None:
         lines.append(line.rstrip("\n"))
         words = line.split(" ")
         if words[0] in ("Collecting", "Processing") and len(words) > 1:
-            say(f"  {os.path.basename(words[1].rstrip())}")
+            name = os.path.basename(words[1].rstrip())
+            say(f"  {name.partition('-')[0] if name.endswith('.whl') else name}")
         elif words[0] == "Installing":
             say("  unpacking")
     if pip.wait() != 0:
