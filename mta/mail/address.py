@@ -366,7 +366,7 @@ class _Scanner:
         return match[0]
 
     def phrase(self) -> bool:
-        """Skip a display name and the bracket behind it; False, and nothing, if there is none."""
+        """Skip a display name and the bracket behind it; False if there is none."""
         start = self.at
         while self.at < len(self.text):
             self.skip()

@@ -2,8 +2,8 @@
 
 A header is kept as the octets that came in, folded lines and all, with LF line ends and an LF
 at its end.  Its kind is one letter, as in Exim's spool: B C F I P R S T for Bcc, Cc, From,
-Message-ID, Received ("postmark"), Reply-To, Sender and To (and the Resent- forms of these), `*`
-for one that was replaced or removed but is kept for the record, a blank for all others.
+Message-ID, Received ("postmark"), Reply-To, Sender and To, and for the Resent- forms of these;
+`*` for one that was replaced or removed but is kept for the record; a blank for all others.
 """
 
 from __future__ import annotations

@@ -1,0 +1,508 @@
+"""The -H file in Exim 4.98's format: an envelope to octets and back.
+
+    ID-H
+    login uid gid
+    <sender>
+    seconds-received warnings-sent
+    -name value             one line for each fact; a second dash marks a stranger's text,
+    --name value            "--(lookup)name value" one that was quoted for a lookup
+    -aclm name length       and the value on the lines after it
+    YY name / XX            the tree of addresses that need nothing more, in preorder: left and
+                            right child Y or N; XX for no tree at all
+    count                   and as many recipients, one a line
+    (empty line)
+    lengthK text            the headers: octets, kind, a blank, the header itself
+
+What is read was perhaps written by a process that a stranger has taken over: every number is
+bounded by what is there, and any nonsense is a SpoolError.  What is written cannot be made to
+contain a line more than it should: an address with a line break is an error, and in other
+text a line break becomes a blank.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import NoReturn
+
+from mta.base.text import to_bytes, to_text
+from mta.base.trust import Quoted, Trusted
+from mta.mail.header import Header
+from mta.spool.envelope import Envelope, Recipient
+from mta.spool.errors import SpoolError
+
+# How the value of a line is written.
+TEXT = "text"  # one or two dashes, by trust
+STRANGERS = "strangers"  # a stranger's text that Exim writes with one dash all the same
+ADDRESS = "address"  # [ip]:port, in the fields X_address and X_port
+FLAG = "flag"  # no value; there or not
+NUMBER = "number"  # absent when 0
+COUNT = "count"  # always there
+ACL = "acl"
+
+# In the order in which Exim writes them: kind, name of the line, name of the field.
+_LINES: tuple[tuple[str, str, str], ...] = (
+    (TEXT, "helo_name", "helo_name"),
+    (ADDRESS, "host_address", "host"),
+    (TEXT, "host_name", "host_name"),
+    (TEXT, "host_auth", "host_auth"),
+    (TEXT, "host_auth_pubname", "host_auth_pubname"),
+    (ADDRESS, "interface_address", "interface"),
+    (TEXT, "active_hostname", "active_hostname"),
+    (TEXT, "ident", "ident"),
+    (TEXT, "received_protocol", "received_protocol"),
+    (ACL, "aclc", "acl_c"),
+    (ACL, "aclm", "acl_m"),
+    (FLAG, "spool_file_wireformat", "spool_file_wireformat"),
+    (COUNT, "body_linecount", "body_linecount"),
+    (COUNT, "max_received_linelength", "max_received_linelength"),
+    (NUMBER, "body_zerocount", "body_zerocount"),
+    (TEXT, "auth_id", "auth_id"),
+    (TEXT, "auth_sender", "auth_sender"),
+    (FLAG, "allow_unqualified_recipient", "allow_unqualified_recipient"),
+    (FLAG, "allow_unqualified_sender", "allow_unqualified_sender"),
+    (FLAG, "deliver_firsttime", "deliver_firsttime"),
+    (NUMBER, "frozen", "frozen_at"),
+    (FLAG, "N", "dont_deliver"),
+    (FLAG, "host_lookup_deferred", "host_lookup_deferred"),
+    (FLAG, "host_lookup_failed", "host_lookup_failed"),
+    (FLAG, "local", "local"),
+    (FLAG, "localerror", "local_error"),
+    (TEXT, "local_scan", "local_scan"),
+    (TEXT, "spam_bar", "spam_bar"),
+    (TEXT, "spam_score", "spam_score"),
+    (TEXT, "spam_score_int", "spam_score_int"),
+    (FLAG, "manual_thaw", "manual_thaw"),
+    (FLAG, "sender_set_untrusted", "sender_set_untrusted"),
+    (FLAG, "tls_certificate_verified", "tls_certificate_verified"),
+    (TEXT, "tls_cipher", "tls_cipher"),
+    (TEXT, "tls_peercert", "tls_peercert"),
+    (TEXT, "tls_peerdn", "tls_peerdn"),
+    (TEXT, "tls_sni", "tls_sni"),
+    (TEXT, "tls_ourcert", "tls_ourcert"),
+    (NUMBER, "tls_ocsp", "tls_ocsp"),
+    (STRANGERS, "tls_resumption", "tls_resumption"),
+    (TEXT, "tls_ver", "tls_ver"),
+    (FLAG, "smtputf8", "smtputf8"),
+    (FLAG, "utf8_downcvt", "utf8_downcvt"),
+    (FLAG, "utf8_optdowncvt", "utf8_optdowncvt"),
+    (STRANGERS, "dsn_envid", "dsn_envid"),
+    (NUMBER, "dsn_ret", "dsn_ret"),
+)
+_BY_NAME = {to_bytes(name): (kind, attribute) for kind, name, attribute in _LINES}
+
+_BREAKS = {ord("\n"): " ", 0: " "}
+_NUMBER = re.compile(rb"-?[0-9]{1,18}")
+_OWNER = re.compile(rb"(.*) ([0-9]{1,10}) ([0-9]{1,10})")
+_TIME = re.compile(rb"([0-9]{1,12}) ([0-9]{1,9})")
+_FRACTION = re.compile(rb"\.([0-9]{6})")
+_MOMENT = re.compile(rb"([0-9]{1,12})\.([0-9]{6})")
+_HOST = re.compile(rb"\[([^\[\]]*)\](?::([0-9]{1,5}))?")
+_VARIABLE = re.compile(
+    rb"(-{1,2})(?:\(([A-Za-z0-9_]+)\))?([A-Za-z0-9_]+)(?: (.*))?", re.DOTALL
+)
+_KEY = re.compile(r"[0-9A-Za-z_]+")
+_VALUE = re.compile(rb"([0-9A-Za-z_]+) ([0-9]{1,10})")
+_EXTRA = re.compile(rb"(.*) ([0-9]{1,6}),(-?[0-9]{1,7})#([0-9]{1,3})", re.DOTALL)
+_ORCPT = re.compile(rb"(.*) ([0-9]{1,6}),([0-9]{1,7})", re.DOTALL)
+_PARENT = re.compile(rb"(.*) ([0-9]{1,7})", re.DOTALL)
+_HEADER = re.compile(rb"([0-9]{3,10})([ *A-Z]) ")
+
+
+# Writing.
+
+
+def encode(envelope: Envelope) -> bytes:
+    """The octets of the -H file.  Raises SpoolError for an address that cannot be written."""
+    seconds, micros = _split_time(envelope.received_time)
+    lines = [
+        b"%b-H" % to_bytes(envelope.id),
+        b"%b %d %d" % (_text(envelope.login[:63]), envelope.uid, envelope.gid),
+        b"<%b>" % _address(envelope.sender),
+        b"%d %d" % (seconds, envelope.warning_count),
+        b"-received_time_usec .%06d" % micros,
+    ]
+    if envelope.received_complete:
+        moment = _split_time(envelope.received_complete)
+        lines.append(b"-received_time_complete %d.%06d" % moment)
+    _write_facts(envelope, lines)
+    lines += [_other(line) for line in envelope.other]
+    _write_tree(sorted(map(_address, envelope.nonrecipients)), lines)
+    lines.append(b"%d" % len(envelope.recipients))
+    lines += [_recipient(recipient) for recipient in envelope.recipients]
+    lines += (b"", b"")
+    return b"\n".join(lines) + b"".join([_header(header) for header in envelope.headers])
+
+
+def _split_time(time: float) -> tuple[int, int]:
+    return divmod(round(time * 1_000_000), 1_000_000)
+
+
+def _write_facts(envelope: Envelope, lines: list[bytes]) -> None:
+    for kind, name, attribute in _LINES:
+        if kind is ADDRESS:
+            _write_host(envelope, name, attribute, lines)
+            continue
+        value = getattr(envelope, attribute)
+        if kind is COUNT:
+            if not (name == "body_linecount" and envelope.spool_file_wireformat):
+                lines.append(b"-%b %d" % (name.encode(), value))
+        elif not value:
+            continue
+        elif kind is TEXT:
+            lines.append(_mark(value) + name.encode() + b" " + _text(value))
+        elif kind is FLAG:
+            lines.append(b"-" + name.encode())
+        elif kind is NUMBER:
+            lines.append(b"-%b %d" % (name.encode(), value))
+        elif kind is STRANGERS:
+            lines.append(b"-%b %b" % (name.encode(), _text(value)))
+        else:
+            _write_acl(name, value, lines)
+
+
+def _write_host(envelope: Envelope, name: str, side: str, lines: list[bytes]) -> None:
+    address: str = getattr(envelope, f"{side}_address")
+    if address:
+        port: int = getattr(envelope, f"{side}_port")
+        lines.append(b"%b%b [%b]:%d" % (_mark(address), name.encode(), _text(address), port))
+
+
+def _write_acl(name: str, variables: Mapping[str, str], lines: list[bytes]) -> None:
+    for key, value in sorted(variables.items()):
+        if not _KEY.fullmatch(key):
+            raise SpoolError(f"not the name of an ACL variable: {name}{key!r}")
+        octets = to_bytes(value)
+        start = _mark(value) + name.encode()
+        lines += (b"%b %b %d" % (start, key.encode(), len(octets)), octets)
+
+
+def _mark(text: str) -> bytes:
+    """The dashes before a name, by the trust in its value."""
+    if type(text) is Trusted:
+        return b"-"
+    if type(text) is Quoted:
+        return b"-(%b)-" % to_bytes(text.by)
+    return b"--"
+
+
+def _text(text: str) -> bytes:
+    """Text for one line, with line breaks made harmless."""
+    return to_bytes(text if text.isprintable() else text.translate(_BREAKS))
+
+
+def _other(line: str) -> bytes:
+    """A line that an earlier version of the file had."""
+    if not line.startswith("-"):
+        raise SpoolError(f"not a line of an envelope: {line!r}")
+    return _text(line)
+
+
+def _address(address: str) -> bytes:
+    """An address for one line; to change it would be to change where mail goes."""
+    if "\n" in address or "\0" in address:
+        raise SpoolError(f"line break in address {address!r}")
+    return to_bytes(address)
+
+
+def _write_tree(names: list[bytes], lines: list[bytes]) -> None:
+    """A balanced tree of sorted names."""
+    if not names:
+        lines.append(b"XX")
+        return
+    pending = [(0, len(names))]
+    while pending:
+        low, high = pending.pop()
+        middle = (low + high) // 2
+        left, right = low < middle, middle + 1 < high
+        lines.append(b"%c%c %b" % (b"NY"[left], b"NY"[right], names[middle]))
+        if right:
+            pending.append((middle + 1, high))
+        if left:
+            pending.append((low, middle))
+
+
+def _recipient(to: Recipient) -> bytes:
+    address = _address(to.address)
+    if to.parent < 0 and not (to.errors_to or to.dsn_flags or to.orcpt):
+        # "a b"@d 1 alone would be read as an address and the number of its parent.
+        if not (address[-1:].isdigit() and b" " in address):
+            return address
+    orcpt, errors_to = _address(to.orcpt), _address(to.errors_to)
+    return b"%b %b %d,%d %b %d,%d#3" % (
+        address,
+        orcpt,
+        len(orcpt),
+        to.dsn_flags,
+        errors_to,
+        len(errors_to),
+        to.parent,
+    )
+
+
+def _header(header: Header) -> bytes:
+    text = header.text
+    if not text.endswith(b"\n") or text[0] in b" \t\n":
+        raise SpoolError(f"not a header line: {text[:40]!r}")
+    return b"%03d%b %b" % (len(text), header.kind.encode(), text)
+
+
+# Reading.
+
+
+def decode(octets: bytes, message_id: str) -> Envelope:
+    """The envelope in a -H file.  Raises SpoolError, with the reason, for what is malformed."""
+    file = _File(octets)
+    if file.line() != b"%b-H" % to_bytes(message_id):
+        file.fail("the first line is not the name of the file")
+    owner = _OWNER.fullmatch(file.line()) or file.fail("login, uid and gid")
+    sender = file.line()
+    if not (sender.startswith(b"<") and sender.endswith(b">")):
+        file.fail("the sender")
+    time = _TIME.fullmatch(file.line()) or file.fail("the time of arrival")
+    facts = _Facts(file, float(time[1]))
+    line = facts.read()
+    nonrecipients = _read_tree(file, line)
+    recipients = _read_recipients(file)
+    if file.line():
+        file.fail("an empty line before the headers is missing")
+    return Envelope(
+        id=message_id,
+        login=to_text(owner[1]),
+        uid=int(owner[2]),
+        gid=int(owner[3]),
+        sender=to_text(sender[1:-1]),
+        received_time=facts.received_time,
+        received_complete=facts.received_complete,
+        warning_count=int(time[2]),
+        acl_c=facts.acl["c"],
+        acl_m=facts.acl["m"],
+        other=tuple(facts.other),
+        nonrecipients=nonrecipients,
+        recipients=recipients,
+        headers=_read_headers(file),
+        **{"tls_resumption": "", **facts.found},  # type: ignore[arg-type]  # checked in _Facts
+    )
+
+
+class _File:
+    """The octets of a -H file and the place that reading has reached."""
+
+    __slots__ = ("at", "lines", "octets")
+
+    def __init__(self, octets: bytes) -> None:
+        self.octets = octets
+        self.at = 0
+        self.lines = 0
+
+    def line(self) -> bytes:
+        """The next line, without its end."""
+        end = self.octets.find(b"\n", self.at)
+        if end < 0:
+            self.fail("the file is cut short")
+        line = self.octets[self.at : end]
+        self.at = end + 1
+        self.lines += 1
+        return line
+
+    def take(self, size: int) -> bytes:
+        """The next octets, all of them."""
+        part = self.octets[self.at : self.at + size]
+        if len(part) < size:
+            self.fail("the file is cut short")
+        self.at += size
+        return part
+
+    def fail(self, reason: str) -> NoReturn:
+        raise SpoolError(f"format error near line {self.lines}: {reason}")
+
+
+class _Facts:
+    """The lines that begin with a dash."""
+
+    __slots__ = ("acl", "file", "found", "other", "received_complete", "received_time")
+
+    def __init__(self, file: _File, received_time: float) -> None:
+        self.file = file
+        self.received_time = received_time
+        self.received_complete = 0.0
+        self.found: dict[str, str | int | bool] = {}
+        self.acl: dict[str, dict[str, str]] = {"c": {}, "m": {}}
+        self.other: list[str] = []
+
+    def read(self) -> bytes:
+        """Read them all and return the line behind them."""
+        while (line := self.file.line()).startswith(b"-"):
+            match = _VARIABLE.fullmatch(line)
+            if not match:
+                self.other.append(to_text(line))
+                continue
+            dashes, quoter, name, value = match.groups()
+            trusted = len(dashes) == 1
+            if known := _BY_NAME.get(name):
+                kind, attribute = known
+                if kind is ACL:
+                    self.variable(attribute[-1], value, trusted=trusted, quoter=quoter)
+                else:
+                    self.fact(kind, attribute, value, trusted=trusted, quoter=quoter)
+            elif not self.moment(name, value):
+                self.unknown(line, name, value, trusted=trusted)
+        return line
+
+    def moment(self, name: bytes, value: bytes | None) -> bool:
+        """The two times, which Exim cuts into seconds and a fraction."""
+        if name == b"received_time_usec":
+            fraction = _FRACTION.fullmatch(value or b"") or self.file.fail(
+                "received_time_usec"
+            )
+            self.received_time += int(fraction[1]) / 1_000_000
+        elif name == b"received_time_complete":
+            time = _MOMENT.fullmatch(value or b"") or self.file.fail("received_time_complete")
+            self.received_complete = int(time[1]) + int(time[2]) / 1_000_000
+        else:
+            return False
+        return True
+
+    def unknown(self, line: bytes, name: bytes, value: bytes | None, *, trusted: bool) -> None:
+        """Keep a line that we do not know; -acl is how Exim once wrote 20 numbered variables."""
+        old = _VALUE.fullmatch(value or b"") if name == b"acl" else None
+        if not (old and old[1].isdigit() and len(old[1]) < 3):
+            self.other.append(to_text(line))
+            return
+        number = int(old[1])
+        family, number = ("c", number) if number < 10 else ("m", number - 10)
+        rest = b"%d %b" % (number, old[2])
+        self.variable(family, rest, trusted=trusted, quoter=None)
+
+    def fact(
+        self,
+        kind: str,
+        attribute: str,
+        value: bytes | None,
+        *,
+        trusted: bool,
+        quoter: bytes | None,
+    ) -> None:
+        """One line of the table."""
+        if kind is FLAG:
+            self.found[attribute] = True
+            return
+        value = value or b""
+        if kind is TEXT:
+            self.found[attribute] = _restore(value, trusted=trusted, quoter=quoter)
+        elif kind is STRANGERS:
+            self.found[attribute] = to_text(value)
+        elif kind is ADDRESS:
+            host = _HOST.fullmatch(value) or self.file.fail(f"{attribute}_address")
+            text = _restore(host[1], trusted=trusted, quoter=None)
+            self.found[f"{attribute}_address"] = text
+            self.found[f"{attribute}_port"] = int(host[2] or 0)
+        else:
+            if not _NUMBER.fullmatch(value):
+                self.file.fail(attribute)
+            self.found[attribute] = int(value)
+
+    def variable(
+        self, family: str, value: bytes | None, *, trusted: bool, quoter: bytes | None
+    ) -> None:
+        """One ACL variable; its value may have line breaks and is measured in octets."""
+        match = _VALUE.fullmatch(value or b"") or self.file.fail("an ACL variable")
+        text = self.file.take(int(match[2]))
+        if self.file.take(1) != b"\n":
+            self.file.fail("the length of an ACL variable")
+        restored = _restore(text, trusted=trusted, quoter=quoter)
+        self.acl[family][match[1].decode("ascii")] = restored
+
+
+def _restore(octets: bytes, *, trusted: bool, quoter: bytes | None) -> str:
+    """Text with the mark that it had when it was written."""
+    text = to_text(octets)
+    if trusted:
+        return Trusted(text)
+    if quoter:
+        quoted = Quoted(text)
+        quoted.by = quoter.decode("ascii")
+        return quoted
+    return text
+
+
+def _read_tree(file: _File, line: bytes) -> frozenset[str]:
+    """The names in a tree of any shape, whose first line was read already."""
+    if line == b"XX":
+        return frozenset()
+    names: list[str] = []
+    missing = 1
+    while True:
+        if line[:3] not in (b"YY ", b"YN ", b"NY ", b"NN "):
+            file.fail("the tree of non-recipients")
+        names.append(to_text(line[3:]))
+        missing += line[:2].count(b"Y") - 1
+        if not missing:
+            return frozenset(names)
+        line = file.line()
+
+
+def _read_recipients(file: _File) -> tuple[Recipient, ...]:
+    """The recipients; a number too large for the file is found at its end."""
+    count = file.line()
+    if not (count.isdigit() and len(count) < 9):
+        file.fail("the number of recipients")
+    return tuple([_read_recipient(file, file.line()) for _ in range(int(count))])
+
+
+def _read_recipient(file: _File, line: bytes) -> Recipient:
+    if not line:
+        file.fail("an empty recipient")
+    if b" " not in line:
+        return Recipient(to_text(line))
+    if not (extra := _EXTRA.fullmatch(line)):
+        # Exim 3 and early 4: the number of the parent alone.
+        old = _PARENT.fullmatch(line)
+        return Recipient(to_text(old[1]), parent=int(old[2])) if old else _plain(file, line)
+    flags = int(extra[4])
+    address, errors_to = _cut(file, extra[1], int(extra[2]))
+    orcpt, dsn_flags = b"", 0
+    if flags & 2:
+        more = _ORCPT.fullmatch(address) or file.fail("the DSN part of a recipient")
+        address, orcpt = _cut(file, more[1], int(more[2]))
+        dsn_flags = int(more[3])
+    if not flags & 1 or not address:
+        file.fail("a recipient")
+    return Recipient(
+        to_text(address), to_text(errors_to), dsn_flags, to_text(orcpt), int(extra[3])
+    )
+
+
+def _plain(file: _File, line: bytes) -> Recipient:
+    """An address that has a blank in it, which only a quoted string can."""
+    if b'"' not in line and b"\\" not in line:
+        file.fail("a recipient")
+    return Recipient(to_text(line))
+
+
+def _cut(file: _File, text: bytes, size: int) -> tuple[bytes, bytes]:
+    """The text before and behind the blank that stands so many octets before its end."""
+    place = len(text) - size - 1
+    if place < 0 or text[place : place + 1] != b" ":
+        file.fail("the lengths in a recipient")
+    return text[:place], text[place + 1 :]
+
+
+def _read_headers(file: _File) -> tuple[Header, ...]:
+    octets, at, size = file.octets, file.at, len(file.octets)
+    headers: list[Header] = []
+    while at < size:
+        match = _HEADER.match(octets, at) or file.fail("the start of a header")
+        start = match.end()
+        at = start + int(match[1])
+        text = octets[start:at]
+        if at > size or not text.endswith(b"\n"):
+            file.fail("the length of a header")
+        headers.append(Header(match[2].decode("ascii"), text))
+    return tuple(headers)
+
+
+def addresses_in_journal(octets: bytes) -> Iterable[str]:
+    """The addresses in a -J file; a last line without an end was cut off: it does not count."""
+    whole = octets[: octets.rfind(b"\n") + 1]
+    return [to_text(line) for line in whole.split(b"\n") if line and b"\0" not in line]
