@@ -35,9 +35,11 @@ class ParcelRecipient:
 class Parcel:
     """What goes to one transport in one go: one message, one or more recipients.
 
-    `headers` is the header block as it is in the spool (LF line ends), without what the
-    routers want removed and with what they want added; `body` is a descriptor of the -D file
-    that is read with pread only, from `body_offset`, `body_size` octets.
+    `headers` is the header block as it is in the spool (LF line ends); expansions see it like
+    that.  What the routers want removed and added is in `headers_remove` and `headers_add`:
+    first everything is removed that routers or transport name, then the routers' additions
+    follow, then the transport's.  `body` is a descriptor of the -D file that is read with
+    pread only, from `body_offset`, `body_size` octets.
     """
 
     message_id: str
@@ -49,6 +51,8 @@ class Parcel:
     body: int
     body_offset: int
     body_size: int
+    headers_add: tuple[str, ...] = ()  # whole header lines, each may have an LF at its end
+    headers_remove: tuple[str, ...] = ()  # names; a final * stands for anything
     hosts: tuple[Host, ...] = ()
     file: str = ""  # named by a redirection, not by the transport
     pipe: str = ""
@@ -74,6 +78,11 @@ class Outcome:
     `text` is the error, or the remote host's confirmation for C=; `code` the errno or Exim's
     number for the retry record; `host`, `host_address` and `port` where it went or failed.
     `host_error` says that the failure is the host's, not this recipient's.
+
+    An outcome without an address is a note about a host alone: it was tried and failed, and
+    its recipients were taken elsewhere or have outcomes of their own.  It is for the log line
+    `H=name [ip] …` and for the host's retry record (the message's own with `message_error`),
+    and always comes before the outcomes of the recipients.
     """
 
     address: str
