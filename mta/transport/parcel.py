@@ -1,0 +1,256 @@
+"""A parcel as it travels to the process that delivers it: records in a sealed memory file.
+
+A record is `key mark length LF octets LF`.  The mark says what the octets are: b octets, s
+text, t trusted text, i an integer, f a time.  `recipient` and `host` begin a new one of these,
+and what follows belongs to it; `value` carries a name and, after an equals sign, its text.
+What has its default value is left out.
+
+Who trusts whom: the sender runs as the mail user, which decides what is delivered where, but
+not as whom or with which command.  The reader takes the trust marks of text from it and
+nothing else: every key, mark, length, number and count is checked, and the memory file must be
+sealed, so that nothing changes while it is read.  Whoever has taken over the mail user can
+therefore have the administrator's own deliveries made with values of his choice, and no more.
+
+Raises:   ProtocolError for anything that is not exactly such a parcel.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from dataclasses import MISSING, fields
+
+from mta.base.errors import ProtocolError
+from mta.base.text import to_bytes, to_text
+from mta.base.trust import Trusted
+from mta.route.api import Host
+from mta.transport.api import Parcel, ParcelRecipient
+
+LIMIT = 16 << 20  # octets; the headers of one message and the recipients of one parcel
+MOST_RECIPIENTS = 20_000
+MOST_HOSTS = 1000
+MOST_VALUES = 5000
+
+_SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+_APART = ("recipients", "hosts", "values", "headers_add", "headers_remove", "body")
+
+# The kinds of the plain fields, by name.  Whatever is not listed is text.
+_KINDS = {
+    "headers": "b",
+    "body_offset": "i",
+    "body_size": "i",
+    "received_time": "f",
+    "is_8bit": "i",
+    "dsn_flags": "i",
+    "port": "i",
+    "preference": "i",
+}
+_NUMBERS = {"i": int, "f": float}
+
+
+def _defaults(cls: type) -> dict[str, object]:
+    """The plain fields of a class with their defaults; MISSING where one must be given."""
+    return {each.name: each.default for each in fields(cls) if each.name not in _APART}
+
+
+_PARCEL = _defaults(Parcel)
+_RECIPIENT = _defaults(ParcelRecipient)
+_HOST = _defaults(Host)
+
+
+def encode(parcel: Parcel) -> bytes:
+    """The records of a parcel, without its body.  Raises ProtocolError for too much of it."""
+    parts: list[bytes] = []
+    _put_fields(parts, parcel, _PARCEL)
+    for header in parcel.headers_add:
+        _put(parts, "add", header)
+    for header in parcel.headers_remove:
+        _put(parts, "remove", header)
+    for host in parcel.hosts:
+        _put(parts, "host", "")
+        _put_fields(parts, host, _HOST)
+    for recipient in parcel.recipients:
+        _put(parts, "recipient", "")
+        _put_fields(parts, recipient, _RECIPIENT)
+    for name, text in parcel.values.items():
+        joined = f"{name}={text}"
+        _put(parts, "value", joined, "t" if type(text) is Trusted else "s")
+    octets = b"".join(parts)
+    if len(octets) > LIMIT:
+        raise ProtocolError(f"the parcel of {parcel.message_id} is too large: {len(octets)}")
+    return octets
+
+
+def _put_fields(parts: list[bytes], value: object, defaults: dict[str, object]) -> None:
+    for name, default in defaults.items():
+        given = getattr(value, name)
+        if given is not None and given != default:
+            _put(parts, name, given)
+
+
+def _put(parts: list[bytes], key: str, value: object, mark: str = "") -> None:
+    if type(value) is bytes:
+        octets, mark = value, "b"
+    elif isinstance(value, str):
+        octets, mark = to_bytes(value), mark or ("t" if type(value) is Trusted else "s")
+    else:
+        number = int(value) if isinstance(value, bool) else value
+        octets, mark = repr(number).encode(), "f" if isinstance(value, float) else "i"
+    parts.append(b"%s %s %d\n%s\n" % (key.encode(), mark.encode(), len(octets), octets))
+
+
+def decode(octets: bytes, body: int) -> Parcel:
+    """The parcel in these records; `body` is the descriptor that came with them."""
+    builder = _Builder()
+    for key, mark, value in _records(octets):
+        builder.take(key, mark, value)
+    return builder.finish(body)
+
+
+def _records(octets: bytes) -> Iterator[tuple[str, str, bytes]]:
+    at = 0
+    while at < len(octets):
+        end = octets.find(b"\n", at, at + 80)
+        words = octets[at:end].split(b" ")
+        if end < 0 or len(words) != 3 or not words[2].isdigit() or len(words[2]) > 8:
+            raise ProtocolError(f"not a record of a parcel: {octets[at : at + 40]!r}")
+        at = end + 1
+        stop = at + int(words[2])
+        if octets[stop : stop + 1] != b"\n":
+            raise ProtocolError("a record of a parcel is cut short")
+        yield to_text(words[0]), to_text(words[1]), octets[at:stop]
+        at = stop + 1
+
+
+def _text(mark: str, octets: bytes) -> str:
+    if mark == "t":
+        return Trusted(to_text(octets))
+    if mark == "s":
+        return to_text(octets)
+    raise ProtocolError(f"{octets[:40]!r} is marked {mark!r} and is no text")
+
+
+def _plain(key: str, mark: str, octets: bytes) -> object:
+    kind = _KINDS.get(key, "s")
+    if kind == "s":
+        return _text(mark, octets)
+    if kind != mark and not (kind == "f" and mark == "i"):
+        raise ProtocolError(f"the field {key!r} of a parcel is marked {mark!r}")
+    if kind == "b":
+        return octets
+    try:
+        number = _NUMBERS[kind](octets) if len(octets) <= 32 else None
+    except ValueError:
+        number = None
+    if number is None or not -1 <= number < 1 << 62:
+        raise ProtocolError(f"the field {key!r} of a parcel is no number: {octets[:40]!r}")
+    return bool(number) if key == "is_8bit" else number
+
+
+class _Builder:
+    """Takes records one by one and makes the parcel of them."""
+
+    __slots__ = ("add", "fields", "hosts", "known", "parcel", "recipients", "remove", "values")
+
+    def __init__(self) -> None:
+        self.parcel: dict[str, object] = {}
+        self.fields = self.parcel
+        self.known = _PARCEL
+        self.recipients: list[dict[str, object]] = []
+        self.hosts: list[dict[str, object]] = []
+        self.values: dict[str, str] = {}
+        self.add: list[str] = []
+        self.remove: list[str] = []
+
+    def take(self, key: str, mark: str, octets: bytes) -> None:
+        """One more record."""
+        match key:
+            case "recipient":
+                self._begin(self.recipients, _RECIPIENT, MOST_RECIPIENTS)
+            case "host":
+                self._begin(self.hosts, _HOST, MOST_HOSTS)
+            case "add":
+                self._append(self.add, _text(mark, octets))
+            case "remove":
+                self._append(self.remove, _text(mark, octets))
+            case "value":
+                self._value(mark, octets)
+            case _:
+                if key not in self.known or key in self.fields:
+                    raise ProtocolError(f"a parcel has no field {key!r} here, or two of them")
+                self.fields[key] = _plain(key, mark, octets)
+
+    def finish(self, body: int) -> Parcel:
+        """The parcel, if it is complete."""
+        if not self.recipients:
+            raise ProtocolError("a parcel without recipients")
+        return Parcel(
+            **_complete(_PARCEL, self.parcel),  # type: ignore[arg-type]  # checked by _plain
+            recipients=tuple(
+                ParcelRecipient(**_complete(_RECIPIENT, each))  # type: ignore[arg-type]
+                for each in self.recipients
+            ),
+            hosts=tuple(Host(**_complete(_HOST, each)) for each in self.hosts),  # type: ignore[arg-type]
+            headers_add=tuple(self.add),
+            headers_remove=tuple(self.remove),
+            values=self.values,
+            body=body,
+        )
+
+    def _begin(
+        self, group: list[dict[str, object]], known: dict[str, object], most: int
+    ) -> None:
+        if len(group) == most:
+            raise ProtocolError(f"a parcel with more than {most} of a kind")
+        self.fields, self.known = {}, known
+        group.append(self.fields)
+
+    def _append(self, lines: list[str], line: str) -> None:
+        if len(lines) == MOST_VALUES:
+            raise ProtocolError(f"a parcel with more than {MOST_VALUES} header changes")
+        lines.append(line)
+
+    def _value(self, mark: str, octets: bytes) -> None:
+        # The name is found in the octets, as a cut would cost the text its mark.
+        name, equals, rest = octets.partition(b"=")
+        if not equals or len(self.values) == MOST_VALUES or to_text(name) in self.values:
+            raise ProtocolError("a value of a parcel is malformed, repeated or one too many")
+        self.values[to_text(name)] = _text(mark, rest)
+
+
+def _complete(known: dict[str, object], given: dict[str, object]) -> dict[str, object]:
+    for name, default in known.items():
+        if default is MISSING and name not in given:
+            raise ProtocolError(f"a parcel lacks {name}")
+    return given
+
+
+def seal(octets: bytes) -> int:
+    """A memory file with these octets that nobody can change any more.  Raises OSError."""
+    fd = os.memfd_create("parcel", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        if os.write(fd, octets) != len(octets):
+            raise OSError("a memory file took less than was written")
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
+def open_sealed(fd: int) -> bytes:
+    """What is in a sealed memory file.  The descriptor stays open.  Raises ProtocolError."""
+    try:
+        seals = fcntl.fcntl(fd, fcntl.F_GET_SEALS)
+    except OSError:
+        raise ProtocolError("a parcel that is no memory file") from None
+    if seals & _SEALS != _SEALS:
+        raise ProtocolError("a parcel that is not sealed")
+    size = os.fstat(fd).st_size
+    if size > LIMIT:
+        raise ProtocolError(f"a parcel that is too large: {size} octets")
+    octets = os.pread(fd, size, 0)
+    if len(octets) != size:
+        raise ProtocolError("a parcel that cannot be read whole")
+    return octets

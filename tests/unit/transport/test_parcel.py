@@ -1,0 +1,119 @@
+"""Tests of parcels on their way: nothing is lost, nothing foreign is taken."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from mta.base.errors import ProtocolError
+from mta.base.trust import Trusted
+from mta.route.api import Host
+from mta.transport import parcel as parcels
+from mta.transport.api import Parcel, ParcelRecipient
+
+ALICE = ParcelRecipient(
+    "alice@example.org",
+    "postmaster@example.org",
+    "alice",
+    "example.org",
+    suffix="+lists",
+    local_part_data=Trusted("alice"),
+    home=Trusted("/home/alice"),
+    address_data="a\nb=c",
+    dsn_flags=3,
+)
+FULL = Parcel(
+    message_id="1vNcbb-000000000Ab-1234",
+    transport="local",
+    router="users",
+    sender="bob@example.com",
+    recipients=(ALICE, ParcelRecipient("b@x", "b@x", "b", "x")),
+    headers=b"Subject: \xff\x00\n\tfolded\nX: 1\n",
+    body=9,
+    body_offset=24,
+    body_size=0,
+    headers_add=("X-One: 1\n",),
+    headers_remove=("Bcc", "X-*"),
+    hosts=(Host("mx.example.org", "::1", 2525, 0), Host("b")),
+    received_time=1763910421.25,
+    is_8bit=True,
+    values={"acl_m_x": "a=b\n", "acl_c0": Trusted("yes")},
+)
+
+
+def test_a_parcel_arrives_as_it_was_sent() -> None:
+    assert parcels.decode(parcels.encode(FULL), 9) == FULL
+
+
+def test_trust_marks_survive_and_none_is_added() -> None:
+    got = parcels.decode(parcels.encode(FULL), 9)
+    assert type(got.recipients[0].local_part_data) is Trusted
+    assert type(got.recipients[0].home) is Trusted
+    assert type(got.values["acl_c0"]) is Trusted
+    assert type(got.values["acl_m_x"]) is str
+    assert type(got.recipients[0].local_part) is str
+    assert type(got.recipients[0].address_data) is str
+
+
+def test_the_null_sender_arrives() -> None:
+    bounce = Parcel("id", "t", "r", "", (ALICE,), b"", 3, 24, 100)
+    assert parcels.decode(parcels.encode(bounce), 3) == bounce
+
+
+@pytest.mark.parametrize(
+    ("octets", "reason"),
+    [
+        (b"message_id s 2\nx", "cut short"),
+        (b"message_id s 99999999\nx\n", "cut short"),
+        (b"message_id s -1\nx\n", "not a record"),
+        (b"message_id s 1 1\nx\n", "not a record"),
+        (b"x" * 200, "not a record"),
+        (b"command s 1\nx\n", "no field 'command'"),
+        (b"body i 1\n1\n", "no field 'body'"),
+        (b"message_id s 1\nx\nmessage_id s 1\ny\n", "two of them"),
+        (b"message_id b 1\nx\n", "is no text"),
+        (b"headers s 1\nx\n", "is marked"),
+        (b"body_size i 2\n1x\n", "no number"),
+        (b"body_size i 2\n-9\n", "no number"),
+        (b"received_time f 3\nnan\n", "no number"),
+        (b"received_time f 3\ninf\n", "no number"),
+        (b"value s 1\nx\n", "malformed"),
+        (b"host s 0\n\nname s 1\nx\n", "without recipients"),
+        (b"recipient s 0\n\nbody_offset i 1\n1\n", "no field 'body_offset' here"),
+        (b"recipient s 0\n\n", "lacks message_id"),
+        (b"recipient s 0\n\n" * 20_001, "more than 20000"),
+    ],
+)
+def test_what_is_no_parcel_is_refused(octets: bytes, reason: str) -> None:
+    with pytest.raises(ProtocolError, match=reason):
+        parcels.decode(octets, 3)
+
+
+def test_a_sealed_parcel_can_be_read_and_not_changed() -> None:
+    fd = parcels.seal(b"octets")
+    try:
+        assert parcels.open_sealed(fd) == b"octets"
+        with pytest.raises(PermissionError):
+            os.write(fd, b"more")
+    finally:
+        os.close(fd)
+
+
+def test_a_memory_file_without_seals_is_refused() -> None:
+    fd = os.memfd_create("parcel", os.MFD_ALLOW_SEALING)
+    try:
+        with pytest.raises(ProtocolError, match="not sealed"):
+            parcels.open_sealed(fd)
+    finally:
+        os.close(fd)
+
+
+def test_a_file_on_disk_is_refused(tmp_path: Path) -> None:
+    fd = os.open(tmp_path / "parcel", os.O_RDWR | os.O_CREAT)
+    try:
+        with pytest.raises(ProtocolError, match=r"no memory file|not sealed"):
+            parcels.open_sealed(fd)
+    finally:
+        os.close(fd)
