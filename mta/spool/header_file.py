@@ -224,10 +224,10 @@ def _write_tree(names: list[bytes], lines: list[bytes]) -> None:
 
 def _recipient(to: Recipient) -> bytes:
     address = _address(to.address)
-    if to.parent < 0 and not (to.errors_to or to.dsn_flags or to.orcpt):
-        # "a b"@d 1 alone would be read as an address and the number of its parent.
-        if not (address[-1:].isdigit() and b" " in address):
-            return address
+    # An address such as "a b"@d1 alone could be taken for one with the number of its parent.
+    ambiguous = b" " in address and address[-1:].isdigit()
+    if not (ambiguous or to.parent >= 0 or to.errors_to or to.dsn_flags or to.orcpt):
+        return address
     orcpt, errors_to = _address(to.orcpt), _address(to.errors_to)
     return b"%b %b %d,%d %b %d,%d#3" % (
         address,
@@ -251,7 +251,7 @@ def _header(header: Header) -> bytes:
 
 
 def decode(octets: bytes, message_id: str) -> Envelope:
-    """The envelope in a -H file.  Raises SpoolError, with the reason, for what is malformed."""
+    """The envelope in a -H file.  Raises SpoolError, with the reason, if it is malformed."""
     file = _File(octets)
     if file.line() != b"%b-H" % to_bytes(message_id):
         file.fail("the first line is not the name of the file")
@@ -364,7 +364,7 @@ class _Facts:
         return True
 
     def unknown(self, line: bytes, name: bytes, value: bytes | None, *, trusted: bool) -> None:
-        """Keep a line that we do not know; -acl is how Exim once wrote 20 numbered variables."""
+        """Keep a line that we do not know; -acl is how Exim once wrote its 20 variables."""
         old = _VALUE.fullmatch(value or b"") if name == b"acl" else None
         if not (old and old[1].isdigit() and len(old[1]) < 3):
             self.other.append(to_text(line))
@@ -503,6 +503,6 @@ def _read_headers(file: _File) -> tuple[Header, ...]:
 
 
 def addresses_in_journal(octets: bytes) -> Iterable[str]:
-    """The addresses in a -J file; a last line without an end was cut off: it does not count."""
+    """The addresses in a -J file; a last line without its end was cut off: not counted."""
     whole = octets[: octets.rfind(b"\n") + 1]
     return [to_text(line) for line in whole.split(b"\n") if line and b"\0" not in line]

@@ -1,0 +1,223 @@
+"""Where the files of the spool are: its directories, their modes, and who may do what there.
+
+    SPOOL             0755   anybody may pass through it to drop/
+    SPOOL/input       03770  sticky, set-gid; mta owns it, mtanet is in its group
+    SPOOL/input/C     03770  when the spool is split; made by mta only
+    SPOOL/msglog[/C]  0750   mta alone
+    SPOOL/drop        03733  anybody may create a file, nobody may list them
+    SPOOL/corrupt     0700   what could not be read, for the administrator
+
+A group can list input/ because making a name durable needs a descriptor of the directory that
+is open for reading.  Files born in a set-gid directory get its group whoever makes them.
+
+Both layouts are read whatever split_spool_directory says; it decides where new files go.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import suppress
+
+from mta.spool.errors import disk_failure
+from mta.spool.ids import subdirectory
+from mta.unix.files import DIRECTORY, make_dir, open_dir
+
+SPOOL_MODE = 0o755
+INPUT_MODE = 0o3770
+MSGLOG_MODE = 0o750
+DROP_MODE = 0o3733
+CORRUPT_MODE = 0o700
+
+# The modes of files.  A lock needs a descriptor open for writing: a -D that mtanet made must
+# be writable for mta, which it is through its group; one that mta made need not be for mtanet.
+FILE_MODE = 0o640
+SHARED_FILE_MODE = 0o660
+
+SUBDIRECTORIES = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+_TOP = (
+    ("input", INPUT_MODE),
+    ("msglog", MSGLOG_MODE),
+    ("drop", DROP_MODE),
+    ("corrupt", CORRUPT_MODE),
+)
+
+
+def prepare(path: str, *, split: bool, owner: tuple[int, int] | None = None) -> None:
+    """Make all directories of a spool that are missing, for this uid and gid.
+
+    Called once at the start, by root or by the owner; what exists is left as it is.  Raises
+    OSError.
+    """
+    with suppress(FileExistsError):
+        os.makedirs(os.path.dirname(path) or ".", 0o755, exist_ok=True)
+        os.mkdir(path, SPOOL_MODE)
+    root = open_dir(path)
+    try:
+        for name, mode in _TOP:
+            _make(root, name, mode, owner)
+        if split:
+            directory = open_dir("input", at=root)
+            try:
+                for name in SUBDIRECTORIES:
+                    _make(directory, name, INPUT_MODE, owner)
+            finally:
+                os.close(directory)
+    finally:
+        os.close(root)
+
+
+def _make(directory: int, name: str, mode: int, owner: tuple[int, int] | None) -> None:
+    """One directory; a change of owner takes the set-gid bit away, so the mode comes last."""
+    if make_dir(directory, name, mode) and owner is not None:
+        os.chown(name, *owner, dir_fd=directory, follow_symlinks=False)
+        os.chmod(name, mode, dir_fd=directory)
+
+
+class Spool:
+    """An open spool: descriptors of its directories.
+
+    It stays usable after a fork and after a change of user: what a process may do is decided
+    by the kernel at each call.
+    """
+
+    __slots__ = (
+        "_cache",
+        "corrupt",
+        "input",
+        "msglog",
+        "owner",
+        "owners",
+        "path",
+        "root",
+        "split",
+    )
+
+    def __init__(
+        self, path: str, *, split: bool, owners: frozenset[int] | None = None
+    ) -> None:
+        """Open a spool that `prepare` has made.
+
+        `owners` are the users whose files are believed to be messages: by default the owner of
+        the spool and the caller.  Raises OSError.
+        """
+        self.path = path
+        self.split = split
+        self._cache: dict[tuple[int, str], int] = {}
+        self.root = open_dir(path)
+        try:
+            self.input = open_dir("input", at=self.root)
+            self.msglog = self._optional("msglog")
+            self.corrupt = self._optional("corrupt")
+            self.owner = os.fstat(self.input).st_uid
+        except BaseException:
+            self.close()
+            raise
+        self.owners = owners if owners is not None else frozenset({self.owner, os.geteuid()})
+
+    @property
+    def is_ours(self) -> bool:
+        """True if this process owns the spool, and does not merely create files in it."""
+        return os.geteuid() == self.owner
+
+    def close(self) -> None:
+        """Give the descriptors back."""
+        names = ("root", "input", "msglog", "corrupt")
+        opened = {getattr(self, name, -1) for name in names} | set(self._cache.values())
+        for fd in opened - {-1}:
+            os.close(fd)
+        self._cache.clear()
+        self.root = self.input = self.msglog = self.corrupt = -1
+
+    def place(self, message_id: str) -> int:
+        """The directory in which the files of a new message are to be made.
+
+        Raises TempFail.
+        """
+        if not self.split:
+            return self.input
+        try:
+            fd = self._sub(self.input, subdirectory(message_id))
+            if fd < 0 and self.is_ours:
+                fd = self._make_sub(self.input, subdirectory(message_id), INPUT_MODE)
+        except OSError as error:
+            raise disk_failure(f"{self.path}/input", error) from error
+        # Only the owner makes directories; for all others the top is good enough.
+        return fd if fd >= 0 else self.input
+
+    def msglog_place(self, message_id: str) -> int:
+        """The directory in which the log of a message is to be made.  Raises OSError."""
+        if self.msglog < 0:
+            self.msglog = open_dir("msglog", at=self.root)
+        if not self.split:
+            return self.msglog
+        name = subdirectory(message_id)
+        fd = self._sub(self.msglog, name)
+        return fd if fd >= 0 else self._make_sub(self.msglog, name, MSGLOG_MODE)
+
+    def places(self, message_id: str) -> list[int]:
+        """The directories in which the files of a message may be, the likely one first."""
+        sub = self._sub(self.input, subdirectory(message_id))
+        if sub < 0:
+            return [self.input]
+        return [sub, self.input] if self.split else [self.input, sub]
+
+    def msglog_places(self, message_id: str) -> list[int]:
+        """The directories in which the log of a message may be."""
+        if self.msglog < 0:
+            return []
+        sub = self._sub(self.msglog, subdirectory(message_id))
+        return [self.msglog] if sub < 0 else [self.msglog, sub]
+
+    def everywhere(self) -> list[int]:
+        """All directories of input/ that exist."""
+        subs = [self._sub(self.input, name) for name in SUBDIRECTORIES]
+        return [self.input, *[fd for fd in subs if fd >= 0]]
+
+    def _optional(self, name: str) -> int:
+        """A directory that not every user may open, or -1."""
+        try:
+            return open_dir(name, at=self.root)
+        except (FileNotFoundError, PermissionError):
+            return -1
+
+    def _sub(self, parent: int, name: str) -> int:
+        """A subdirectory, or -1.  One that is missing may appear later: that is not kept.
+
+        mtanet could make one too, in which it might then remove what others made: such a one
+        is not seen.
+        """
+        if (fd := self._cache.get((parent, name), -1)) >= 0:
+            return fd
+        try:
+            fd = open_dir(name, at=parent)
+        except (FileNotFoundError, NotADirectoryError):
+            return -1
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                return -1
+            raise
+        if os.fstat(fd).st_uid != self.owner:
+            os.close(fd)
+            return -1
+        self._cache[parent, name] = fd
+        return fd
+
+    def _make_sub(self, parent: int, name: str, mode: int) -> int:
+        make_dir(parent, name, mode)
+        os.fsync(parent)  # the name must last as long as what will be in it
+        return self._sub(parent, name)
+
+
+def names(directory: int) -> list[str]:
+    """The names in a directory.
+
+    The descriptor is opened anew: its read position would be shared with all processes that
+    inherited it.
+    """
+    fd = os.open(".", DIRECTORY, dir_fd=directory)
+    try:
+        return os.listdir(fd)
+    finally:
+        os.close(fd)
