@@ -1,0 +1,171 @@
+"""The arguments of SMTP commands: paths, parameters of MAIL and RCPT, the name after EHLO.
+
+What Exim takes is taken and what it refuses is refused with its words; the parameters that
+are not offered (RET, ENVID, NOTIFY, ORCPT) are understood all the same, as clients send them.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from mta.base.errors import Reject
+from mta.base.text import is_number, lower, trim, upper
+from mta.mail.address import AddressError, is_ip, parse_path, split
+
+_HELO = re.compile(r"[A-Za-z0-9.-]+")
+_XTEXT = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})*")
+_NOTIFY = {"never": 2, "success": 4, "failure": 8, "delay": 16}
+_LONGEST_ENVID = 100
+_LONGEST_ORCPT = 500
+_MOST_DIGITS = 18
+
+
+@dataclass(frozen=True, slots=True)
+class MailFrom:
+    """MAIL FROM: the sender, "" for the null sender, and the parameters."""
+
+    sender: str
+    size: int = -1
+    is_8bit: bool = False
+    ret: int = 0  # as in Envelope.dsn_ret
+    envid: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RcptTo:
+    """RCPT TO: the recipient and the parameters."""
+
+    recipient: str
+    dsn_flags: int = 0  # as in Recipient.dsn_flags
+    orcpt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How this session reads addresses.
+
+    `domain` is added to a bare local part where that is allowed ("" where it is not);
+    `postmaster` to the bare recipient postmaster, always.
+    """
+
+    domain: str = ""
+    postmaster: str = ""
+    allow_literal: bool = False
+
+
+def helo_name(argument: str) -> str | None:
+    """The name a client gives itself, or None if it cannot be one."""
+    name = trim(argument)
+    if _HELO.fullmatch(name):
+        return name
+    if name.startswith("[") and name.endswith("]"):
+        literal = name[1:-1]
+        if lower(literal).startswith("ipv6:"):
+            literal = literal[5:]
+        if is_ip(literal):
+            return name
+    return None
+
+
+def mail_from(argument: str, manner: Manner, *, esmtp: bool) -> MailFrom:
+    """Read what follows MAIL FROM:.  Raises Reject."""
+    sender, rest = _path(argument, "MAIL", "sender", manner, null_ok=True)
+    values: dict[str, str] = _parameters(argument, rest)
+    size, is_8bit, ret, envid = -1, False, 0, ""
+    for name, value in values.items():
+        if name == "SIZE" and is_number(value) and len(value) <= _MOST_DIGITS:
+            size = int(value)
+        elif name == "BODY" and esmtp and upper(value) in ("7BIT", "8BITMIME"):
+            is_8bit = upper(value) == "8BITMIME"
+        elif name == "RET" and esmtp:
+            ret = {"FULL": 1, "HDRS": 2}.get(upper(value), 0)
+            if not ret:
+                raise Reject(501, "5.5.4", "Value for RET is invalid")
+        elif name == "ENVID" and esmtp:
+            if len(value) > _LONGEST_ENVID or not _XTEXT.fullmatch(value):
+                raise Reject(501, "5.5.4", "Value for ENVID is invalid")
+            envid = value
+        else:
+            raise _unknown(argument, rest)
+    return MailFrom(sender, size, is_8bit, ret, envid)
+
+
+def rcpt_to(argument: str, manner: Manner, *, esmtp: bool) -> RcptTo:
+    """Read what follows RCPT TO:.  Raises Reject."""
+    recipient, rest = _path(argument, "RCPT", "recipient", manner, null_ok=False)
+    flags, orcpt = 0, ""
+    for name, value in _parameters(argument, rest).items():
+        if name == "NOTIFY" and esmtp:
+            flags = _notify(value)
+        elif name == "ORCPT" and esmtp:
+            kind, semicolon, address = value.partition(";")
+            good = kind and semicolon and address and _XTEXT.fullmatch(address)
+            if not good or not _XTEXT.fullmatch(kind) or len(value) > _LONGEST_ORCPT:
+                raise Reject(501, "5.5.4", "Invalid value for ORCPT parameter")
+            orcpt = value
+        else:
+            raise _unknown(argument, rest)
+    return RcptTo(recipient, flags, orcpt)
+
+
+def _path(
+    argument: str, verb: str, what: str, manner: Manner, *, null_ok: bool
+) -> tuple[str, str]:
+    argument = trim(argument)
+    if not argument:
+        raise Reject(501, "5.5.4", f"{verb} must have an address operand")
+    status = "5.1.7" if null_ok else "5.1.3"
+    try:
+        address, rest = parse_path(
+            argument,
+            null_ok=null_ok,
+            allow_literal=manner.allow_literal,
+            allow_unqualified=True,
+            allow_utf8=False,
+        )
+    except AddressError as error:
+        raise Reject(501, status, f"{argument}: {error.reason}") from None
+    if address and not split(address)[1]:
+        domain = manner.domain
+        if not domain and not null_ok and lower(address) == "postmaster":
+            domain = manner.postmaster
+        if not domain:
+            text = f"{argument}: {what} address must contain a domain"
+            raise Reject(501, status, text)
+        address = f"{address}@{domain}"
+    return address, rest
+
+
+def _parameters(argument: str, rest: str) -> dict[str, str]:
+    """NAME=value by name in upper case; one that is no such pair or comes twice is refused."""
+    if not rest:
+        return {}
+    values: dict[str, str] = {}
+    for word in rest.split(" "):
+        if not (word := trim(word)):
+            continue
+        name, equals, value = word.partition("=")
+        name = upper(name)
+        if not equals or name in values:
+            raise _unknown(argument, rest)
+        values[name] = value
+    return values
+
+
+def _unknown(argument: str, rest: str) -> Reject:
+    """The error for what stands behind an address and is none of the known parameters."""
+    path = trim(argument).removesuffix(rest)
+    text = f"{trim(argument)}: malformed address: {trim(rest)} may not follow {path}"
+    return Reject(501, "5.5.4", text)
+
+
+def _notify(value: str) -> int:
+    """The flags of NOTIFY=.  NEVER stands alone.  RFC 3461 4.1."""
+    flags = 0
+    for word in value.split(","):
+        flag = _NOTIFY.get(lower(word), 0)
+        if not flag or (flags and (flag == 2 or flags & 2)):
+            raise Reject(501, "5.5.4", "Invalid value for NOTIFY parameter")
+        flags |= flag
+    return flags
