@@ -1,0 +1,156 @@
+"""The mail systems that are compared: how each is installed, set up and started.
+
+Each lives in a Debian root of its own on one file system, syncs before its 250, and listens on
+a port of its own on 127.0.0.1. `Exim` and `Postfix` are Debian's packages with a small
+production configuration; `Mta` is a copy of this tree with its production configuration, in
+which only ports, domains and paths are changed.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from tests.harness import roots
+from tests.harness.source import TREE
+
+HERE = Path(__file__).resolve().parent
+SINK_PORT = 9025
+SCENARIOS = ("receive", "maildir", "relay")
+
+
+class System:
+    """One mail system; a subclass says what differs."""
+
+    name: str
+    port: int
+    packages: tuple[str, ...] = ()
+    spool: str
+    queues: tuple[str, ...]
+
+    @property
+    def root_name(self) -> str:
+        return f"bench-{self.name}"
+
+    @property
+    def root(self) -> Path:
+        return roots.path_of(self.root_name)
+
+    @property
+    def maildir(self) -> Path:
+        return self.root / "home/alice/Maildir"
+
+    def why_not(self) -> str:
+        """Why this system cannot take part; empty when it can."""
+        return ""
+
+    def install(self) -> None:
+        """Build the root; needs the network the first time."""
+        roots.make(self.root_name, *self.packages)
+
+    def configure(self, scenario: str) -> None:
+        raise NotImplementedError
+
+    def program(self, scenario: str) -> list[str]:
+        """The daemon in the foreground, as seen from inside the root."""
+        raise NotImplementedError
+
+    def command(self, scenario: str) -> list[str]:
+        return roots.entering(self.root_name, "root", *self.program(scenario))
+
+    def clean(self) -> None:
+        """Remove all mail; the directories stay as the system made them."""
+        for queue in self.queues:
+            for place, _, files in os.walk(self.root / self.spool / queue):
+                for file in files:
+                    os.unlink(os.path.join(place, file))
+        shutil.rmtree(self.maildir, ignore_errors=True)
+
+    def delivered(self) -> int:
+        try:
+            return len(os.listdir(self.maildir / "new"))
+        except FileNotFoundError:
+            return 0
+
+
+class Exim(System):
+    name, port = "exim", 10025
+    packages = ("exim4-daemon-heavy",)
+    spool, queues = "var/spool/exim4", ("input", "msglog", "db")
+
+    def configure(self, scenario: str) -> None:
+        text = (HERE / "peers/exim4.conf").read_text()
+        # A macro on the command line would cost the daemon its root when it runs itself again.
+        head = "RECEIVE = yes\n" if scenario == "receive" else ""
+        file = self.root / "etc/exim4/exim4.conf"
+        file.write_text(head + text)
+        file.chmod(0o644)
+
+    def program(self, scenario: str) -> list[str]:
+        return ["/usr/sbin/exim4", "-bdf"]
+
+
+class Postfix(System):
+    name, port = "postfix", 20025
+    packages = ("postfix",)
+    spool = "var/spool/postfix"
+    queues = ("maildrop", "hold", "incoming", "active", "deferred", "bounce", "defer", "trace")
+
+    def configure(self, scenario: str) -> None:
+        text = (HERE / "peers/main.cf").read_text()
+        if scenario == "receive":
+            text += "smtpd_client_restrictions = check_client_access static:HOLD\n"
+        (self.root / "etc/postfix/main.cf").write_text(text)
+        master = self.root / "etc/postfix/master.cf"
+        lines = [line for line in master.read_text().split("\n") if " inet " not in line]
+        lines = [line for line in lines if line] + [
+            f"127.0.0.1:{self.port} inet n - n - - smtpd\n"
+        ]
+        master.write_text("\n".join(lines))
+        shutil.copy(self.root / "etc/resolv.conf", self.root / "var/spool/postfix/etc/")
+
+    def install(self) -> None:
+        super().install()
+        (self.root / "var/spool/postfix/etc").mkdir(exist_ok=True)
+
+    def program(self, scenario: str) -> list[str]:
+        return ["/usr/sbin/postfix", "start-fg"]
+
+
+class Mta(System):
+    name, port = "mta", 30025
+    spool, queues = "var/spool/mta", ("input", "msglog", "db")
+
+    def why_not(self) -> str:
+        return "" if (TREE / "etc/mta.conf").is_file() else "there is no etc/mta.conf yet"
+
+    def install(self) -> None:
+        """A fresh copy of this tree, with its environment and users."""
+        super().install()
+        home = self.root / "opt/mta"
+        for entry in home.iterdir() if home.is_dir() else ():
+            if entry.name != ".venv":
+                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+        roots.copy_tree(home)
+        for arguments in (["--install-only"], ["install", "--users"]):
+            enter = roots.entering(self.root_name, "root", "/opt/mta/bin/mta", *arguments)
+            subprocess.run(enter, check=True, stdin=subprocess.DEVNULL)
+
+    def configure(self, scenario: str) -> None:
+        text = (TREE / "etc/mta.conf").read_text()
+        file = self.root / "etc/mta/mta.conf"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(adapted(text, scenario, self.port))
+
+    def program(self, scenario: str) -> list[str]:
+        return ["/opt/mta/bin/mta", "run", "--foreground", "-C", "/etc/mta/mta.conf"]
+
+
+def adapted(text: str, scenario: str, port: int) -> str:
+    """The production configuration with the bench's port, domains, host and paths."""
+    return text
+
+
+ALL: tuple[type[System], ...] = (Mta, Postfix, Exim)
