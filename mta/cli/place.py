@@ -1,4 +1,4 @@
-"""Where a command finds the spool: the configuration it was given, the system's, or the demo's.
+"""Where a command finds the spool: by the configuration given, the system's, or the demo.
 
     1. -C FILE, with the macros of -D
     2. /etc/mta/mta.conf

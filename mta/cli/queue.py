@@ -1,0 +1,191 @@
+"""`mta queue`: what waits, why, and what to do with it."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import asdict
+
+import click
+
+from mta.base import clock
+from mta.base.text import one_line, to_text
+from mta.cli import control, listing, mailq, output
+from mta.proc.control import Remove, Retry
+from mta.spool.layout import Spool
+from mta.spool.reader import Message
+
+
+@click.group(cls=output.Group)
+def queue() -> None:
+    """List and steer the messages that wait.
+
+    \b
+    Examples:
+      mta queue list                     what waits, and until when
+      mta queue show 1xVW5F-000000000tB-2FH8
+      mta queue retry --all              try everything now
+    """
+
+
+@queue.command("list")
+@output.placed
+@output.with_json
+def list_(config: str, macros: tuple[str, ...], json_: bool) -> None:
+    """List the messages that wait, oldest first."""
+    spool = output.spool_of(config, macros)
+    entries = mailq.entries(spool)
+    if json_:
+        output.as_json([asdict(entry) for entry in entries])
+        return
+    if not entries:
+        click.echo("The queue is empty.")
+        return
+    now = clock.now()
+    titles = ("ID", "AGE", "SIZE", "SENDER", "RECIPIENTS", "NEXT TRY")
+    output.table(titles, [_row(entry, now) for entry in entries])
+    click.echo(f"{len(entries)} waiting. Say why with: mta queue show ID")
+
+
+def _row(entry: listing.Entry, now: float) -> tuple[str, ...]:
+    others = len(entry.recipients) - 1
+    recipients = entry.recipients[0] if entry.recipients else ""
+    if others > 0:
+        recipients += f" and {others} more"
+    return (
+        entry.message_id,
+        listing.age(now - entry.received).lstrip(" "),
+        listing.size(entry.size).lstrip(" "),
+        f"<{entry.sender}>",
+        recipients,
+        _next_try(entry, now),
+    )
+
+
+def _next_try(entry: listing.Entry, now: float) -> str:
+    if entry.frozen:
+        return "frozen"
+    if entry.running:
+        return "now"
+    if entry.next_try == 0:
+        return "not known"
+    return "due" if entry.next_try <= now else _clock(entry.next_try)
+
+
+def _clock(moment: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(moment))
+
+
+@queue.command()
+@output.placed
+@output.with_json
+@click.option("--body", is_flag=True, help="Show the body, too.")
+@click.argument("message_id", metavar="ID")
+def show(
+    config: str, macros: tuple[str, ...], json_: bool, body: bool, message_id: str
+) -> None:
+    """Show one message: envelope, headers, and the log of what was tried."""
+    mailq.checked([message_id])
+    path = output.spool_of(config, macros)
+    spool = Spool(path, split=True)
+    message = Message.open(spool, message_id, lock=False)
+    if message is None:
+        output.fail(f"{message_id} is not in {path}: it is done or was removed", os.EX_NOINPUT)
+    with message:
+        facts = _facts(message)
+        facts["log"] = _text(mailq.content(path, "view-log", message_id))
+        if body:
+            facts["body"] = _text(mailq.content(path, "view-body", message_id))
+    if json_:
+        output.as_json(facts)
+    else:
+        _print(facts)
+
+
+def _text(octets: bytes | None) -> str:
+    return to_text(octets or b"")
+
+
+def _facts(message: Message) -> dict[str, object]:
+    envelope = message.envelope
+    done = envelope.nonrecipients
+    return {
+        "message_id": message.id,
+        "sender": envelope.sender,
+        "size": message.size,
+        "received": _clock(envelope.received_time),
+        "protocol": envelope.received_protocol,
+        "client": envelope.host_address or f"local user {envelope.login}",
+        "frozen": envelope.is_frozen,
+        "recipients": [to.address for to in envelope.remaining],
+        "delivered": [to.address for to in envelope.recipients if to.address in done],
+        "headers": "".join(to_text(h.text) for h in envelope.headers if h.kind != "*"),
+    }
+
+
+def _print(facts: dict[str, object]) -> None:
+    for name, value in facts.items():
+        if name in ("headers", "log", "body"):
+            output.heading(f"\n{name.capitalize()}")  # ascii: our own words
+            for line in str(value).split("\n"):
+                click.echo(one_line(line))
+        elif isinstance(value, list):
+            for address in value:
+                click.echo(f"{name + ':':<12} {one_line(address)}")
+        else:
+            click.echo(f"{name + ':':<12} {one_line(str(value))}")
+
+
+@queue.command()
+@output.placed
+@click.option("--all", "all_", is_flag=True, help="Everything that waits.")
+@click.argument("message_ids", metavar="ID...", nargs=-1)
+def retry(
+    config: str, macros: tuple[str, ...], all_: bool, message_ids: tuple[str, ...]
+) -> None:
+    """Try messages now, due or not, frozen or not."""
+    _for_each(output.spool_of(config, macros), message_ids, all_=all_, verb=Retry)
+
+
+@queue.command()
+@output.placed
+@click.option("--all", "all_", is_flag=True, help="Everything that waits.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.argument("message_ids", metavar="ID...", nargs=-1)
+def remove(
+    config: str,
+    macros: tuple[str, ...],
+    all_: bool,
+    yes: bool,
+    message_ids: tuple[str, ...],
+) -> None:
+    """Remove messages for good.  Nobody is told: no bounce is sent."""
+    spool = output.spool_of(config, macros)
+    if all_ and not yes:
+        click.confirm("Remove every message that waits, without a bounce?", abort=True)
+    _for_each(spool, message_ids, all_=all_, verb=Remove)
+
+
+def _for_each(
+    spool: str,
+    message_ids: tuple[str, ...],
+    *,
+    all_: bool,
+    verb: type[Retry] | type[Remove],
+) -> None:
+    if all_:
+        message_ids = tuple(entry.message_id for entry in mailq.entries(spool))
+    else:
+        mailq.checked(message_ids)
+    refused = 0
+    for message_id in message_ids:
+        with control.Control(spool) as asked:
+            try:
+                asked.count(verb(message_id))
+            except control.Refused as error:
+                output.note(f"{message_id}: {error}")
+                refused += 1
+    word = "removed" if verb is Remove else "being tried"
+    click.echo(f"{len(message_ids) - refused} of {len(message_ids)} messages {word}.")
+    if refused:
+        raise click.exceptions.Exit(1)
