@@ -116,6 +116,11 @@ class Spool:
             raise
         self.owners = owners if owners is not None else frozenset({self.owner, os.geteuid()})
 
+    def descriptors(self) -> list[int]:
+        """All open directories, for a child that closes everything else."""
+        fds = (self.root, self.input, self.msglog, self.corrupt, *self._cache.values())
+        return [fd for fd in fds if fd >= 0]
+
     @property
     def is_ours(self) -> bool:
         """True if this process owns the spool, and does not merely create files in it."""

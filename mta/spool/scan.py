@@ -45,6 +45,15 @@ def ids(spool: Spool, *, oldest_first: bool = False) -> Iterator[str]:
         yield from filter(is_id, found)
 
 
+def exists(spool: Spool, message_id: str) -> bool:
+    """True if there is a message of this id."""
+    for directory in spool.places(message_id):
+        with suppress(FileNotFoundError):
+            os.stat(f"{message_id}-H", dir_fd=directory, follow_symlinks=False)
+            return True
+    return False
+
+
 def orphans(spool: Spool, now: float, *, age: float = DAY) -> Iterator[Orphan]:
     """Files older than `age` that no message needs: a -D or -J without -H, a draft of a -H."""
     for directory in spool.everywhere():
