@@ -1,0 +1,106 @@
+"""Who may run what: the launcher's judgement of a request, from the configuration alone.
+
+The asker is believed nothing.  A transport must be in the configuration; a remote one runs as
+the network user whatever was asked; a local one never runs as root or as one of never_users,
+and a user or group that the transport spells out literally must be exactly that one.  A group
+that no line of the configuration names must be one that the user is in anyway.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mta.base.text import BLANKS, is_number
+from mta.config.model import Block, Configuration
+from mta.deliver.frames import Start
+from mta.proc.roles import Identities
+from mta.transport.engine import load_transports
+from mta.unix import privilege, users
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The worker is not started; `permanent` where only a new configuration could help."""
+
+    reason: str
+    permanent: bool = False
+
+
+def _literal(block: Block, name: str) -> str | None:
+    """What a block sets an option to, if that can be told without expanding it."""
+    for setting in block.settings:
+        if setting.name == name and setting.value and "$" not in setting.value:
+            return setting.value
+    return None
+
+
+def _find_user(name: str) -> users.User | None:
+    return users.by_uid(int(name)) if is_number(name) else users.by_name(name)
+
+
+def _find_group(name: str) -> int | None:
+    return int(name) if is_number(name) else users.group_id(name)
+
+
+class Permission:
+    """The rules of one configuration."""
+
+    def __init__(self, conf: Configuration, identities: Identities) -> None:
+        self.identities = identities
+        self.transports = {block.name: block for block in conf.transports}
+        self.local = {name for name, each in load_transports(conf).items() if each.is_local}
+        self.groups_named = {
+            gid
+            for block in (*conf.routers, *conf.transports)
+            if (name := _literal(block, "group")) and (gid := _find_group(name)) is not None
+        }
+        never = conf.local.never_users
+        self.never = {0} | {
+            user.uid
+            for name in (never.text.split(":") if never else ())
+            if (user := _find_user(name.strip(BLANKS))) is not None
+        }
+
+    def judge(self, request: Start) -> privilege.Identity | Refusal:
+        """The identity a worker gets, or why it gets none."""
+        block = self.transports.get(request.transport)
+        if block is None:
+            return Refusal(f"there is no transport {request.transport!r}", permanent=True)
+        if request.transport not in self.local:
+            return self.identities.network
+        wanted = request.user or self.identities.mail.name
+        if (literal := _literal(block, "user")) is not None and literal != wanted:
+            return Refusal(f"the transport runs as {literal} only", permanent=True)
+        user = _find_user(wanted)
+        if user is None:
+            return Refusal(f"user {wanted!r} does not exist")
+        if user.uid in self.never:
+            return Refusal(f"user {user.name} is one of never_users")
+        if not self.identities.separated:
+            return self._unseparated(user)
+        return self._identity(block, user, request)
+
+    def _unseparated(self, user: users.User) -> privilege.Identity | Refusal:
+        if user.uid != self.identities.mail.uid:
+            return Refusal(f"cannot become {user.name}: not started by root")
+        return self.identities.mail
+
+    def _identity(
+        self, block: Block, user: users.User, request: Start
+    ) -> privilege.Identity | Refusal:
+        gid = user.gid
+        if user.uid == self.identities.mail.uid and not request.user:
+            gid = self.identities.mail.gid
+        if request.group:
+            found = _find_group(request.group)
+            literal = _literal(block, "group")
+            if found is None:
+                return Refusal(f"group {request.group!r} does not exist")
+            if literal is not None and literal != request.group:
+                return Refusal(f"the transport runs in group {literal} only", permanent=True)
+            if found not in self.groups_named and found not in users.groups_of(user):
+                return Refusal(f"{user.name} is not in group {request.group}")
+            gid = found
+        if gid == 0:
+            return Refusal(f"user {user.name} is in group 0")
+        return privilege.identity_of(user, gid=gid, supplement=bool(request.initgroups))

@@ -1,0 +1,98 @@
+"""A receiver: holds one conversation at a time, with a client or a local program.
+
+    uid           the network user
+    descriptors   one channel to the listener; arrived to the runner; the spool; the logs
+    in            serve + the connection
+    out           free when the conversation is over; arrived for each message
+    neighbours    the listener gone: finish this conversation, then leave;
+                  the runner gone: its hints are lost, and the next scan finds the message
+
+On SIGTERM it ends the conversation with 421 when it waits for a command; a message that is on
+its way is taken first.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mta.lookup.api import Tables
+from mta.proc import roles
+from mta.proc.control import Free, Serve
+from mta.proc.service import arrival_hints, make_service
+from mta.receive import local
+from mta.smtpd import session
+from mta.spool.layout import Spool
+from mta.unix import frames, process
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What the listener makes once and every receiver has from its birth."""
+
+    inherited: roles.Inherited
+    service: session.Service
+    spool: Spool
+
+
+def prepare(inherited: roles.Inherited) -> Prepared:
+    """Compile what receivers need.  Raises ConfigError."""
+    spool = Spool(str(inherited.conf.queue.spool_directory))
+    hints = arrival_hints(inherited.channels["arrived"])
+    return Prepared(inherited, make_service(inherited, spool, hints), spool)
+
+
+def run(prepared: Prepared, channel: socket.socket) -> int:
+    """The life of a receiver for clients, from the fork on."""
+
+    def conversation(connection: socket.socket, order: Serve) -> None:
+        peer = (order.address, order.port)
+        process.set_title(f"mta: receiver [{order.address}]")
+        session.serve(
+            prepared.service, connection, peer, (order.local_address, order.local_port)
+        )
+        process.set_title("mta: receiver")
+
+    return _serve(prepared, channel, conversation)
+
+
+def run_local(prepared: Prepared, channel: socket.socket) -> int:
+    """The life of a receiver for local programs, from the fork on."""
+
+    def conversation(connection: socket.socket, order: Serve) -> None:
+        process.set_title("mta: receiver local")
+        local.serve(prepared.service, connection)
+
+    return _serve(prepared, channel, conversation)
+
+
+def _serve(
+    prepared: Prepared,
+    channel: socket.socket,
+    conversation: Callable[[socket.socket, Serve], None],
+) -> int:
+    process.keep_descriptors(
+        [
+            *(0, 1, 2),
+            channel.fileno(),
+            prepared.inherited.channels["arrived"].fileno(),
+            *prepared.inherited.log.fds(),
+            *prepared.spool.descriptors(),
+        ]
+    )
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    process.set_title("mta: receiver")
+    # Tables hold open files: each receiver has its own.
+    prepared.service.tables = Tables()
+    try:
+        while (received := frames.receive(channel, (Serve,))) is not None:
+            assert isinstance(received.message, Serve)
+            with socket.socket(fileno=received.fds.pop()) as connection:
+                connection.setblocking(True)
+                conversation(connection, received.message)
+            frames.send(channel, Free())
+    except ConnectionError:
+        pass  # the listener has gone
+    return 0

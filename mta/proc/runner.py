@@ -1,0 +1,379 @@
+"""The runner: knows what waits, decides what is tried when, and hands it to deliverers.
+
+    uid           the mail user
+    descriptors   control; arrivals from receivers; start to the launcher; commands
+    in            arrived from receivers; attempted from deliverers; commands over the socket
+    out           attempt to deliverers
+    neighbours    a deliverer dies: its message waits a little and is tried again;
+                  a receiver's hint is lost: the next scan finds the message
+
+The schedule is in memory; the spool is the truth.  It reads no bodies, and a message that is
+not due costs nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from mta.base import clock
+from mta.base.errors import ProtocolError
+from mta.log import events
+from mta.proc import commands, deliverer, pickup, roles
+from mta.proc.control import Arrived, Attempt, Attempted
+from mta.proc.schedule import Entry, Schedule
+from mta.spool import scan
+from mta.spool.layout import Spool
+from mta.unix import frames, process
+from mta.unix.loop import Loop, Timer
+
+SCAN_SECONDS = 300.0
+PICKUP_SECONDS = 1.0
+AFTER_CRASH_SECONDS = 60.0
+IDLE_SECONDS = 20.0
+# More deliverers than this are only made when none has come free for a while: messages that
+# take a millisecond are not done sooner by more processes than the machine has use for.
+EAGER = max(2, min(8, 2 * (os.cpu_count() or 1)))
+HESITATE_SECONDS = 0.05
+
+
+class Child:
+    """A deliverer: its process, our end of its channel, and what it is at."""
+
+    __slots__ = ("channel", "entry", "idle_since", "pid", "uses")
+
+    def __init__(self, pid: int, channel: socket.socket) -> None:
+        self.pid = pid
+        self.channel = channel
+        self.entry: Entry | None = None
+        self.uses = 0
+        self.idle_since = clock.monotonic()
+
+
+class Runner:
+    """The queue and those who work on it."""
+
+    def __init__(self, inherited: roles.Inherited) -> None:
+        self.inherited = inherited
+        self.conf = inherited.conf
+        self.log = inherited.log
+        self.spool = Spool(str(self.conf.queue.spool_directory))
+        self.delivery = deliverer.prepare(inherited, self.spool)
+        self.schedule = Schedule()
+        self.loop = Loop()
+        self.children: dict[int, Child] = {}
+        self.idle: list[Child] = []
+        self.helpers: dict[int, Callable[[], None]] = {}
+        self.draining = False
+        self.once = "once" in inherited.channels
+        self.last_growth = 0.0
+        self.timer: Timer | None = None
+        self.started = int(clock.now())
+
+    # ---- the loop
+
+    def run(self) -> None:
+        """Work until told to drain and the last delivery is over."""
+        channels = self.inherited.channels
+        channels["arrivals"].setblocking(False)
+        self.loop.watch(channels["arrivals"].fileno(), self.arrivals)
+        self.loop.watch(self.inherited.control.fileno(), self.master)
+        if "commands" in channels:
+            channels["commands"].setblocking(False)
+            self.loop.watch(channels["commands"].fileno(), self.command)
+        self.loop.on_signal(signal.SIGCHLD, self.reap)
+        self.loop.on_signal(signal.SIGTERM, lambda: self.drain(0))
+        self.inherited.announce()
+        self.scan()
+        self.pick_up()
+        self.prune()
+        self.loop.run()
+
+    def master(self) -> None:
+        """The master speaks, or has gone."""
+        if not roles.heed_master(self.inherited, self.drain, self.renew):
+            self.loop.unwatch(self.inherited.control.fileno())
+            self.drain(0)
+
+    def renew(self) -> None:
+        """The logs were moved: deliverers that have the old files open leave when idle."""
+        for child in self.idle:
+            self.dismiss(child)
+        self.idle.clear()
+
+    def drain(self, grace: float) -> None:
+        """Begin no delivery; leave when the last is over, or when the time is up."""
+        if not self.draining:
+            self.draining = True
+            self.loop.unwatch(self.inherited.channels["arrivals"].fileno())
+            if "commands" in self.inherited.channels:
+                self.loop.unwatch(self.inherited.channels["commands"].fileno())
+            self.renew()
+            if grace:
+                self.loop.after(grace, self.hurry)
+        self.leave_if_done()
+
+    def hurry(self) -> None:
+        """Time is up.  A delivery that is cut off is repeated; nothing is lost."""
+        for child in self.children.values():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child.pid, signal.SIGTERM)
+
+    def leave_if_done(self) -> None:
+        """Stop when nothing is under way any more."""
+        if self.draining and not self.children and not self.helpers:
+            self.loop.stop()
+
+    # ---- what is known
+
+    def arrivals(self) -> None:
+        """Hints of receivers: messages have come."""
+        channel = self.inherited.channels["arrivals"]
+        for _ in range(64):
+            try:
+                received = frames.receive(channel, (Arrived,))
+            except BlockingIOError:
+                break
+            except (OSError, ProtocolError) as error:
+                events.role(self.log, "runner", f"bad hint: {error}")
+                continue
+            if received is None:
+                self.loop.unwatch(channel.fileno())
+                break
+            received.close()
+            if isinstance(received.message, Arrived):
+                self.arrived(received.message)
+        self.dispatch()
+
+    def arrived(self, hint: Arrived) -> None:
+        """A message has come."""
+        entry = self.schedule.add(hint.message_id, hint.sender, hint.domain)
+        if hint.now:
+            self.schedule.make_due(entry)
+
+    def scan(self) -> None:
+        """Find in the spool what we were not told of."""
+        self.spool_scan(due=True)
+        self.loop.after(SCAN_SECONDS, self.scan)
+        self.dispatch()
+
+    def spool_scan(self, *, due: bool) -> None:
+        """Add what the schedule does not know; `due` at once."""
+        for message_id in scan.ids(self.spool):
+            if message_id not in self.schedule.entries:
+                entry = self.schedule.add(message_id)
+                if due:
+                    self.schedule.make_due(entry, queue_run=True)
+
+    def queue_run(self, *, force: bool) -> int:
+        """Try everything that waits; retry times are honoured unless forced."""
+        self.spool_scan(due=False)
+        entries = sorted(self.schedule.entries.values(), key=lambda each: each.message_id)
+        for entry in entries:
+            self.schedule.make_due(entry, force=force, queue_run=True)
+        self.dispatch()
+        return len(entries)
+
+    # ---- what is done
+
+    def dispatch(self) -> None:
+        """Hand out as much as may be under way."""
+        self.schedule.advance(clock.now())
+        most = max(1, self.conf.own.deliver_max_parallel)
+        while not self.draining and self.schedule.due and self.schedule.running < most:
+            if not self.idle and not self.grow():
+                break
+            entry = self.schedule.take(most)
+            if entry is None:
+                break
+            self.hand(entry)
+        self.set_timer()
+
+    def grow(self) -> bool:
+        """Fork another deliverer, unless those at work will be free in a moment."""
+        now = clock.monotonic()
+        if len(self.children) >= EAGER and now - self.last_growth < HESITATE_SECONDS:
+            self.loop.after(HESITATE_SECONDS, self.dispatch)
+            return False
+        ours, theirs = frames.pair()
+        keep = [
+            theirs.fileno(),
+            self.inherited.channels["start"].fileno(),
+            *self.log.fds(),
+            *self.spool.descriptors(),
+        ]
+        try:
+            pid = process.run_child(
+                partial(deliverer.run, self.delivery, theirs, keep), panic=self.log.panic_fd
+            )
+        except OSError as error:
+            events.role(self.log, "runner", f"cannot fork: {error.strerror}")
+            ours.close()
+            self.loop.after(1.0, self.dispatch)
+            return False
+        finally:
+            theirs.close()
+        self.last_growth = now
+        child = Child(pid, ours)
+        self.children[pid] = child
+        self.idle.append(child)
+        self.loop.watch(ours.fileno(), partial(self.report, child))
+        return True
+
+    def hand(self, entry: Entry) -> None:
+        """Give a message to a deliverer that is idle."""
+        child = self.idle.pop()
+        child.entry = entry
+        order = Attempt(entry.message_id, int(entry.force), int(entry.queue_run))
+        try:
+            frames.send(child.channel, order)
+        except OSError:
+            self.lost(child)
+
+    def report(self, child: Child) -> None:
+        """A deliverer says what came of its message, or has gone."""
+        try:
+            received = frames.receive(child.channel, (Attempted,))
+        except (OSError, ProtocolError):
+            received = None
+        entry = child.entry
+        if received is None or entry is None or not isinstance(received.message, Attempted):
+            self.lost(child)
+        else:
+            received.close()
+            child.entry = None
+            self.settle(entry, received.message)
+            self.rest(child)
+        self.dispatch()
+
+    def rest(self, child: Child) -> None:
+        """A deliverer is free: it waits for the next message, or has done enough."""
+        child.uses += 1
+        if self.draining or child.uses >= self.conf.own.deliver_max_use:
+            self.dismiss(child)
+            return
+        child.idle_since = clock.monotonic()
+        self.idle.append(child)
+
+    def prune(self) -> None:
+        """Let deliverers go that nobody has needed for a while."""
+        before = clock.monotonic() - IDLE_SECONDS
+        for child in [each for each in self.idle if each.idle_since < before]:
+            self.idle.remove(child)
+            self.dismiss(child)
+        self.loop.after(IDLE_SECONDS, self.prune)
+
+    def settle(self, entry: Entry, report: Attempted) -> None:
+        """Decide what becomes of a message after its attempt."""
+        self.schedule.finish(entry)
+        entry.destination = report.destination or entry.destination
+        again, entry.again = entry.again, False
+        for bounce in report.bounces:
+            self.schedule.make_due(self.schedule.add(bounce))
+        if report.state in ("done", "gone", "damaged"):
+            self.schedule.forget(entry)
+        elif again:
+            self.schedule.make_due(entry, force=True)
+        else:
+            self.schedule.wait(entry, report.next_try or clock.now() + SCAN_SECONDS)
+        self.end_if_once()
+
+    def lost(self, child: Child) -> None:
+        """A deliverer has gone.  Its message, if it had one, waits before it is tried again."""
+        if child in self.idle:
+            self.idle.remove(child)
+        if child.entry is not None:
+            self.schedule.finish(child.entry)
+            self.schedule.wait(child.entry, clock.now() + AFTER_CRASH_SECONDS)
+            child.entry = None
+        self.dismiss(child)
+        self.end_if_once()
+
+    def dismiss(self, child: Child) -> None:
+        """Close a deliverer's channel; it leaves by itself, and `reap` notes it."""
+        if child.channel.fileno() >= 0:
+            self.loop.unwatch(child.channel.fileno())
+            child.channel.close()
+
+    def reap(self) -> None:
+        """Processes of ours that have ended."""
+        for pid, code in process.reap():
+            if (ended := self.helpers.pop(pid, None)) is not None:
+                ended()
+            elif (child := self.children.pop(pid, None)) is not None:
+                if code == process.EXIT_BUG:
+                    events.bug(self.log, "deliverer", f"process {pid} ended in an error")
+                self.lost(child)
+        self.dispatch()
+        self.leave_if_done()
+
+    def set_timer(self) -> None:
+        """Wake up when the next message is due."""
+        due = self.schedule.next_time()
+        if self.timer is not None:
+            self.timer.cancel()
+        if due is None or self.draining:
+            self.timer = None
+            return
+        self.timer = self.loop.after(max(0.0, due - clock.now()), self.dispatch)
+
+    def end_if_once(self) -> None:
+        """A tree that was started for one command ends when everything was tried."""
+        if self.once and not self.schedule.due and not self.schedule.running:
+            self.drain(0)
+
+    # ---- the drop-box and commands
+
+    def pick_up(self) -> None:
+        """Look whether somebody left mail in the drop-box; a child of its own reads it."""
+        if self.draining:
+            return
+        if pickup.is_waiting(self.spool):
+            self.assist(partial(pickup.run, self.inherited, self.spool), self.picked_up)
+        else:
+            self.loop.after(PICKUP_SECONDS, self.pick_up)
+
+    def picked_up(self) -> None:
+        """The drop-box was emptied."""
+        self.spool_scan(due=True)
+        self.loop.after(PICKUP_SECONDS, self.pick_up)
+
+    def command(self) -> None:
+        """Somebody asks something; a child of its own answers what takes reading."""
+        try:
+            connection, _ = self.inherited.channels["commands"].accept()
+        except OSError:
+            return
+        commands.answer(self, connection)
+
+    def deliverers(self) -> int:
+        """How many delivery processes there are."""
+        return len(self.children)
+
+    def assist(self, work: Callable[[], int | None], ended: Callable[[], None]) -> None:
+        """Have a child do something that must not hold the loop."""
+        try:
+            pid = process.run_child(work, panic=self.log.panic_fd)
+        except OSError as error:
+            events.role(self.log, "runner", f"cannot fork: {error.strerror}")
+            self.loop.after(1.0, ended)
+            return
+        self.helpers[pid] = ended
+
+
+def main(names: Sequence[str]) -> int:
+    """Run the runner with the descriptors of these names."""
+    process.set_title("mta: runner")
+    roles.ignore_terminal()
+    inherited = roles.inherit(names)
+    roles.drop(inherited.identities.mail)
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    os.umask(0o007)
+    runner = Runner(inherited)
+    process.settle()
+    runner.run()
+    return 0
