@@ -1,4 +1,4 @@
-"""The drop-box, from the side of the one who leaves a message: sendmail when no daemon answers.
+"""The drop-box from outside: where sendmail leaves a message when no daemon answers.
 
 SPOOL/drop has mode 3733 and belongs to the mail system: anybody may create a file in it,
 nobody may list it, and only the owner of a file or of the directory can rename or remove it.
@@ -31,7 +31,7 @@ _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def pack(records: list[tuple[str, str]]) -> bytes:
-    """The start of a file: format and records.  Raises ValueError for text that cannot be said."""
+    """The start of a file: format and records.  Raises ValueError for what cannot be said."""
     parts: list[bytes] = []
     for key, value in records:
         octets = f"{key}={value}".encode("utf-8", "surrogateescape")
@@ -98,7 +98,7 @@ class Drop:
 
 
 def _sync_file_system(fd: int) -> None:
-    """Make the rename last.  The directory cannot be opened for reading, hence not be synced."""
+    """Make the rename last.  The directory cannot be synced: we may not open it."""
     import ctypes  # slow to load, and rarely needed
 
     if ctypes.CDLL(None).syncfs(fd) != 0:

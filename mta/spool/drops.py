@@ -1,4 +1,4 @@
-"""The drop-box, from the side of the one who empties it: the mail system's pick-up.
+"""The drop-box from inside: the mail system takes over what sendmail left there.
 
 Whoever left a file may keep it open and change it while we read; so what was read is used and
 nothing is read twice, and the message is copied before any of it is acted on.  See `dropbox`
@@ -42,8 +42,11 @@ class Dropped:
     __slots__ = ("_fd", "_left", "_offset", "records", "uid")
 
     def __init__(self, directory: int, name: str, limit: int) -> None:
-        """Open and check it.  Raises SpoolError for what must be thrown away, FileNotFoundError
-        when it is gone, BlockingIOError when its owner holds a lease on it: later, then."""
+        """Open and check it.
+
+        Raises SpoolError for what must be thrown away, FileNotFoundError when it is gone,
+        BlockingIOError when its owner holds a lease on it: later, then.
+        """
         try:
             self._fd = open_at(directory, name, os.O_RDONLY | os.O_NOCTTY)
         except OSError as error:
@@ -120,7 +123,9 @@ class Box:
             if _NAME.fullmatch(name):
                 with suppress(OSError):
                     status = os.stat(name, dir_fd=self.directory, follow_symlinks=False)
-                    found.append(Waiting(name, status.st_uid, status.st_ctime))
+                    # A directory that is not empty could never be got rid of; it does no harm.
+                    if not stat.S_ISDIR(status.st_mode):
+                        found.append(Waiting(name, status.st_uid, status.st_ctime))
         found.sort(key=lambda file: (file.changed, file.name))
         return found
 
@@ -132,9 +137,6 @@ class Box:
         """Remove a file that was taken over or refused.  Raises TempFail."""
         try:
             unlink_quietly(self.directory, name)
-        except IsADirectoryError:
-            with suppress(OSError):
-                os.rmdir(name, dir_fd=self.directory)
         except OSError as error:
             raise disk_failure(f"cannot remove drop/{name}", error) from error
 
