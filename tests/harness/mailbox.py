@@ -1,0 +1,52 @@
+"""Reading what was delivered: Maildirs, and messages without the trace a delivery adds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.harness.wait import until
+
+# What final delivery and reception put on top of the message as it was sent.
+TRACE = (b"return-path:", b"envelope-to:", b"delivery-date:", b"received:")
+
+
+def messages(maildir: Path) -> list[bytes]:
+    """The messages in `new`, in the order of delivery."""
+    try:
+        files = list((maildir / "new").iterdir())
+    except FileNotFoundError:
+        return []
+    files.sort(key=lambda file: (file.stat().st_mtime_ns, file.name))
+    return [file.read_bytes() for file in files]
+
+
+def await_messages(maildir: Path, number: int, seconds: float = 10.0) -> list[bytes]:
+    """The messages, once there are as many."""
+    return until(
+        lambda: found if len(found := messages(maildir)) >= number else [],
+        seconds,
+        f"{number} messages in {maildir} (there are {len(messages(maildir))})",
+    )
+
+
+def without_trace(message: bytes) -> bytes:
+    """The message without the trace fields at its top."""
+    rest = message
+    while True:
+        line, _, after = rest.partition(b"\n")
+        if not line.lower().startswith(TRACE):
+            return rest
+        rest = after
+        while rest[:1] in (b" ", b"\t"):
+            rest = rest.partition(b"\n")[2]
+
+
+def header(message: bytes, name: str) -> list[str]:
+    """The values of all fields of this name, unfolded."""
+    head = message.replace(b"\r\n", b"\n").partition(b"\n\n")[0]
+    unfolded = head.replace(b"\n ", b" ").replace(b"\n\t", b" ")
+    wanted = name.lower() + ":"
+    lines = unfolded.decode("utf-8", "surrogateescape").split("\n")
+    return [
+        line[len(wanted) :].strip(" \t") for line in lines if line.lower().startswith(wanted)
+    ]
