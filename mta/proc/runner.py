@@ -283,7 +283,7 @@ class Runner:
         self.end_if_once()
 
     def lost(self, child: Child) -> None:
-        """A deliverer has gone.  Its message, if it had one, waits before it is tried again."""
+        """A deliverer has gone.  The message it had waits before it is tried again."""
         if child in self.idle:
             self.idle.remove(child)
         if child.entry is not None:

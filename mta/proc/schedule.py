@@ -38,12 +38,13 @@ class _Line:
 class Schedule:
     """All messages that wait, and the order in which they are tried."""
 
-    __slots__ = ("_heap", "_lines", "due", "entries", "running")
+    __slots__ = ("_crowded", "_heap", "_lines", "due", "entries", "running")
 
     def __init__(self) -> None:
         self.entries: dict[str, Entry] = {}
         self._heap: list[tuple[float, str]] = []
         self._lines: OrderedDict[str, _Line] = OrderedDict()
+        self._crowded = 0  # lines in which somebody stands
         self.due = 0
         self.running = 0
 
@@ -72,6 +73,7 @@ class Schedule:
         entry.state = "due"
         self.due += 1
         line = self._lines.setdefault(entry.destination, _Line())
+        self._crowded += not line.senders
         line.senders.setdefault(entry.sender, deque()).append(entry.message_id)
 
     def advance(self, now: float) -> None:
@@ -92,12 +94,12 @@ class Schedule:
         `most` is the number of delivery processes there may be: one destination gets at most
         half of them, rounded up, unless nothing else is due.
         """
-        alone = len([1 for line in self._lines.values() if line.senders]) == 1
-        share = most if alone else max(1, (most + 1) // 2)
+        share = most if self._crowded == 1 else max(1, (most + 1) // 2)
         for destination, line in self._lines.items():
             if not line.senders or line.running >= share:
                 continue
             entry = self._first(line)
+            self._crowded -= not line.senders
             self._lines.move_to_end(destination)
             line.running += 1
             entry.state = "running"
