@@ -3,24 +3,64 @@
 from __future__ import annotations
 
 from mta.base.errors import ConfigError, Where
-from mta.base.text import is_number, lower
+from mta.base.text import SPACES, is_number, lower
 from mta.base.trust import Trusted
-from mta.config.option import Kind
+from mta.config.option import DEFAULT, BadValue, Kind
 from mta.config.template import Template, template
 
-_MULTIPLIERS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+_MULTIPLIERS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _UNITS = {"w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1}
+_LARGEST_INTEGER = (1 << 31) - 1
+_LARGEST_SIZE = (1 << 63) - 1
+_MOST_DIGITS = 20
 
 
 def _boolean(text: str, where: Where) -> bool:
     word = lower(text)
     if word in ("true", "yes"):
         return True
-    if word in ("false", "no", ""):
+    if word in ("false", "no"):
         return False
-    raise ConfigError(
-        where, f'"{text}" is not a valid value for a boolean', "use true or false"
+    if not word:  # "name =" switches on, and an option without a default is off
+        return where is not DEFAULT
+    raise BadValue(f'"{text}" is not a valid value for the "', '" option', "use true or false")
+
+
+def _number(text: str, largest: int) -> int:
+    """As strtol does it: hexadecimal and octal as in C; then an optional multiplier."""
+    unsigned = text.removeprefix("-").removeprefix("+")
+    base, digits = 10, "0123456789"
+    if lower(unsigned[:2]) == "0x" and lower(unsigned[2:3]) in tuple(_HEXADECIMAL):
+        base, digits, unsigned = 16, _HEXADECIMAL, unsigned[2:]
+    elif unsigned.startswith("0"):
+        base, digits = 8, "01234567"
+    end = 0
+    while end < len(unsigned) and lower(unsigned[end]) in digits:
+        end += 1
+    if not end:
+        raise BadValue("integer expected for ", "", "K, M or G may follow")
+    rest = unsigned[end:]
+    # The digits are counted first: a million of them take Python for ever.
+    value = (
+        int(unsigned[:end], base) if len(unsigned[:end].lstrip("0")) <= _MOST_DIGITS else -1
     )
+    if rest and lower(rest[0]) in _MULTIPLIERS:
+        value *= _MULTIPLIERS[lower(rest[0])]
+        rest = rest[1:]
+    if value < 0 or value > largest:
+        raise BadValue(f'absolute value of integer "{text}" is too large (overflow) for ')
+    _nothing_follows(rest, "integer value for ")
+    return -value if text.startswith("-") else value
+
+
+_HEXADECIMAL = "0123456789abcdef"
+
+
+def _nothing_follows(rest: str, what: str) -> None:
+    rest = rest.lstrip(SPACES)
+    if rest:
+        comment = " (# is comment only at line start)" if rest.startswith("#") else ""
+        raise BadValue(f"extra characters follow {what}", comment)
 
 
 def parse_integer(text: str, where: Where | None) -> int:
@@ -28,53 +68,72 @@ def parse_integer(text: str, where: Where | None) -> int:
 
     Raises ConfigError.
     """
-    digits, multiplier = text, 1
-    if text[-1:] and lower(text[-1]) in _MULTIPLIERS and not lower(text).startswith("0x"):
-        digits, multiplier = text[:-1], _MULTIPLIERS[lower(text[-1])]
-    sign = -1 if digits.startswith("-") else 1
-    digits = digits.removeprefix("-")
     try:
-        if lower(digits).startswith("0x"):
-            return sign * int(digits[2:], 16) * multiplier
-        if not is_number(digits):
-            raise ValueError
-        base = 8 if len(digits) > 1 and digits.startswith("0") else 10
-        return sign * int(digits, base) * multiplier
-    except ValueError:
+        return _number(text, _LARGEST_SIZE)
+    except BadValue:
         raise ConfigError(where, f'"{text}" is not a number', "K, M or G may follow") from None
 
 
+def _integer(text: str, where: Where) -> int:
+    return 0 if where is DEFAULT and not text else _number(text, _LARGEST_INTEGER)
+
+
+def _size(text: str, where: Where) -> int:
+    return 0 if where is DEFAULT and not text else _number(text, _LARGEST_SIZE)
+
+
+def show_size(octets: int) -> str:
+    """A size in Exim's spelling: in G, M or K where that says it all."""
+    for letter in "gmk":
+        if octets and octets % _MULTIPLIERS[letter] == 0:
+            return f"{octets // _MULTIPLIERS[letter]}{letter.upper()}"
+    return str(octets)
+
+
 def _octal(text: str, where: Where) -> int:
-    try:
-        if not is_number(text):
-            raise ValueError
-        return int(text, 8)
-    except ValueError:
-        raise ConfigError(where, f'"{text}" is not an octal number') from None
+    if where is DEFAULT and not text:
+        return 0
+    end = 0
+    while end < len(text) and text[end] in "01234567":
+        end += 1
+    if not end:
+        raise BadValue("octal integer expected for ")
+    _nothing_follows(text[end:], "octal integer value for ")
+    if end > _MOST_DIGITS:
+        raise BadValue(f'absolute value of integer "{text}" is too large (overflow) for ')
+    return int(text[:end], 8)
+
+
+def _seconds(text: str) -> int | None:
+    total, position = 0, 0
+    while position < len(text):
+        end = position
+        while is_number(text[end : end + 1]):
+            end += 1
+        unit = _UNITS.get(text[end : end + 1])
+        if end == position or end - position > _MOST_DIGITS or unit is None:
+            return None
+        total += int(text[position:end]) * unit
+        position = end + 1
+    return total if text and total <= _LARGEST_INTEGER else None
 
 
 def parse_time(text: str, where: Where | None) -> int:
-    """Seconds of a duration such as 1w2d3h4m5s; a bare number is seconds.
+    """Seconds of a duration such as 1w2d3h4m5s.
 
     Raises ConfigError.
     """
-    total, digits, units = 0, "", list(_UNITS)
-    for character in text:
-        if is_number(character):
-            digits += character
-        elif digits and character in units:
-            total += int(digits) * _UNITS[character]
-            units = units[units.index(character) + 1 :]
-            digits = ""
-        else:
-            digits = ""
-            break
-    else:
-        if digits:
-            return total + int(digits)
-        if text:
-            return total
-    raise ConfigError(where, f'"{text}" is not a time', "write it like 2h30m or 4d")
+    if (seconds := _seconds(text)) is None:
+        raise ConfigError(where, f'"{text}" is not a time', "write it like 2h30m or 4d")
+    return seconds
+
+
+def _time(text: str, where: Where) -> int:
+    if where is DEFAULT and not text:
+        return 0
+    if (seconds := _seconds(text)) is None:
+        raise BadValue("invalid time value for ", "", "write it like 2h30m or 4d")
+    return seconds
 
 
 def show_time(seconds: int) -> str:
@@ -87,16 +146,12 @@ def show_time(seconds: int) -> str:
     return "".join(parts) or "0s"
 
 
-def _integer(text: str, where: Where) -> int:
-    return parse_integer(text or "0", where)
-
-
-def _time(text: str, where: Where) -> int:
-    return parse_time(text or "0s", where)
-
-
 def _optional(text: str, where: Where) -> Template | None:
     return template(text, where) if text else None
+
+
+def _expanded_boolean(text: str, where: Where) -> bool | Template:
+    return template(text, where) if "$" in text else _boolean(text, where)
 
 
 def _join_lines(first: Template | None, second: Template | None) -> Template | None:
@@ -111,11 +166,19 @@ def _join_conditions(
     return first + second
 
 
-boolean: Kind[bool] = Kind("boolean", _boolean, lambda value: str(value).lower(), True)
-integer: Kind[int] = Kind("integer", _integer, str)
-octal: Kind[int] = Kind("octal integer", _octal, lambda value: f"{value:04o}")
-size: Kind[int] = Kind("size", _integer, str)
-time: Kind[int] = Kind("time", _time, show_time)
+boolean: Kind[bool] = Kind(
+    "boolean",
+    _boolean,
+    lambda value: "true" if value else "false",
+    is_boolean=True,
+    takes_quotes=False,
+)
+integer: Kind[int] = Kind("integer", _integer, str, takes_quotes=False)
+octal: Kind[int] = Kind(
+    "octal integer", _octal, lambda value: f"{value:04o}", takes_quotes=False
+)
+size: Kind[int] = Kind("size", _size, show_size, takes_quotes=False)
+time: Kind[int] = Kind("time", _time, show_time, takes_quotes=False)
 string: Kind[Trusted] = Kind("string", lambda text, where: Trusted(text), str)
 
 # Text that is expanded when it is used; None when the option is not set.
@@ -133,6 +196,14 @@ host_list = _list_kind("host list")
 address_list = _list_kind("address list")
 local_part_list = _list_kind("local part list")
 string_list = _list_kind("string list")
+
+# A boolean that may also be text with "$": that is expanded to true or false when it is used.
+expanded_boolean: Kind[bool | Template] = Kind(
+    "boolean, expanded",
+    _expanded_boolean,
+    lambda value: value.text if isinstance(value, Template) else str(value).lower(),
+    is_boolean=True,
+)
 
 # headers_add and headers_remove may stand several times: their lines are put together.
 header_lines: Kind[Template | None] = Kind(

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from enum import Enum
 
 from mta.base.errors import Where
+from mta.config.line import Line
 from mta.config.main.delivery import Delivery
 from mta.config.main.local import Local
 from mta.config.main.logging import Logging
+from mta.config.main.message import Fields
 from mta.config.main.naming import Naming
 from mta.config.main.own import Own
 from mta.config.main.policy import Policy
@@ -21,13 +23,8 @@ from mta.config.main.smtp_in import SmtpIn
 from mta.config.option import Setting
 from mta.config.template import Template
 
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A logical line: continued, macros replaced, comments gone."""
-
-    text: str
-    where: Where
+# Line has a module of its own only because the reader must not need all of this.
+__all__ = ["Block", "Configuration", "Line", "ListKind", "NamedList", "Remark"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +54,18 @@ class NamedList:
     name: str
     template: Template
     cached: bool = False
+    hidden: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """Something in the configuration that is allowed and yet perhaps not what was meant."""
+
+    where: Where
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.text}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +76,7 @@ class Configuration:
     naming: Naming
     smtp_in: SmtpIn
     policy: Policy
+    fields: Fields
     local: Local
     queue: Queue
     delivery: Delivery
@@ -80,3 +90,4 @@ class Configuration:
     retry: tuple[Line, ...]
     rewrite: tuple[Line, ...]
     macros: dict[str, str]
+    remarks: tuple[Remark, ...] = ()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, overload
 
-from mta.base.errors import ConfigError, Where
+from mta.base.errors import ConfigError, MtaError, Where
 from mta.base.registry import suggestion
 
 T = TypeVar("T")
@@ -18,12 +18,23 @@ T = TypeVar("T")
 DEFAULT = Where("default", 0)
 
 
+class BadValue(MtaError):
+    """A value that its kind does not allow.  The option's name belongs between the texts."""
+
+    def __init__(self, before: str, after: str = "", suggestion: str = "") -> None:
+        self.before = before
+        self.after = after
+        self.suggestion = suggestion
+        super().__init__(f"{before}this option{after}")
+
+
 @dataclass(frozen=True, slots=True)
 class Kind(Generic[T]):
     """A kind of value: its name for the manual, how it is read, how it is shown.
 
-    `parse` gets the text after "=" with outer white space removed and raises ConfigError.
-    A `repeatable` option may stand several times; `join` puts the values together.
+    `parse` gets the text after "=" without the white space around it, and without the quotes
+    where `takes_quotes` allows them; it raises ConfigError or BadValue.  An option with a
+    `join` may stand several times; that puts the values together.
     """
 
     name: str
@@ -31,16 +42,21 @@ class Kind(Generic[T]):
     show: Callable[[T], str]
     is_boolean: bool = False
     join: Callable[[T, T], T] | None = None
+    takes_quotes: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One line that sets an option: `value` is None for a bare name, as booleans allow."""
+    """One line that sets an option: `value` is None for a bare name, as booleans allow.
+
+    `quoted` says that the value stood in quotes; it is here without them.
+    """
 
     name: str
     value: str | None
     where: Where
     hidden: bool = False
+    quoted: bool = False
 
 
 class Option(Generic[T]):
@@ -110,7 +126,9 @@ class Configured:
             if name in self.where:
                 if option.kind.join is None:
                     raise ConfigError(
-                        setting.where, f'"{name}" option set for the second time'
+                        setting.where,
+                        f'"{setting.name}" option set for the second time',
+                        f"it was set at {self.where[name]}",
                     )
                 value = option.kind.join(self.__dict__[attributes[name]], value)
             self.__dict__[attributes[name]] = value
@@ -132,20 +150,40 @@ def resolve(setting: Setting, options: dict[str, Option[Any]]) -> tuple[str, boo
         return name, False
     for prefix in ("no_", "not_"):
         bare = name.removeprefix(prefix)
-        if bare != name and bare in options and options[bare].kind.is_boolean:
-            return bare, True
+        if bare != name and bare in options:
+            if options[bare].kind.is_boolean:
+                return bare, True
+            raise ConfigError(
+                setting.where,
+                "negation prefix applied to a non-boolean option",
+                f"write {bare} = …",
+            )
     raise ConfigError(
         setting.where, f'option "{name}" unknown', suggestion(name, list(options))
     )
 
 
 def _value(option: Option[Any], setting: Setting, negated: bool) -> Any:
-    if setting.value is None:
-        if not option.kind.is_boolean:
-            raise ConfigError(setting.where, f'"{setting.name}" needs a value: add "= …"')
-        return option.kind.parse("false" if negated else "true", setting.where)
-    if negated:
+    kind = option.kind
+    text = setting.value
+    if text is None:
+        if not kind.is_boolean:
+            raise ConfigError(
+                setting.where,
+                f"unexpected end of line (data missing) after {setting.name}",
+                f"write {setting.name} = …",
+            )
+        text = "false" if negated else "true"
+    elif negated:
         raise ConfigError(
-            setting.where, f'"{setting.name}" takes no value', f"write {option.name} = …"
+            setting.where,
+            f"extra characters follow boolean option {setting.name}",
+            f"write {option.name} = …",
         )
-    return option.kind.parse(setting.value, setting.where)
+    if setting.quoted and not kind.takes_quotes:
+        text = f'"{text}"'
+    try:
+        return kind.parse(text, setting.where)
+    except BadValue as wrong:
+        reason = f"{wrong.before}{option.name}{wrong.after}"
+        raise ConfigError(setting.where, reason, wrong.suggestion) from None

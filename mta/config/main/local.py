@@ -20,3 +20,12 @@ class Local(Configured):
     local_sender_retain = Option(
         kinds.boolean, "false", "Keep Sender: headers of local callers."
     )
+    extract_addresses_remove_arguments = Option(
+        kinds.boolean, "true", "With -t, addresses on the command line get no copy."
+    )
+    prod_requires_admin = Option(
+        kinds.boolean, "true", "Only administrators may start deliveries and queue runs."
+    )
+    queue_list_requires_admin = Option(
+        kinds.boolean, "true", "Only administrators see the messages of others in the queue."
+    )

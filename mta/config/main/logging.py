@@ -16,3 +16,6 @@ class Logging(Configured):
         kinds.string, "", "What is logged beyond the usual, and what not: +name and -name."
     )
     pid_file_path = Option(kinds.string, "", "The file with the process id of the master.")
+    write_rejectlog = Option(
+        kinds.boolean, "true", "Write what was refused to the reject log also."
+    )

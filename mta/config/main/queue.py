@@ -31,3 +31,6 @@ class Queue(Configured):
     check_spool_inodes = Option(
         kinds.integer, "100", "Free inodes that must be left for a message to be taken."
     )
+    retry_data_expire = Option(
+        kinds.time, "7d", "After how long what is known of failures is forgotten."
+    )

@@ -63,9 +63,9 @@ class SmtpIn(Configured):
     received_headers_max = Option(
         kinds.integer, "30", "Received: headers from which a message is taken to loop."
     )
-    header_maxsize = Option(kinds.size, "1M", "The largest header block of a message.")
+    header_maxsize = Option(kinds.integer, "1M", "The largest header block of a message.")
     header_line_maxsize = Option(
-        kinds.size, "0", "The longest single header; 0 for no limit of its own."
+        kinds.integer, "0", "The longest single header; 0 for no limit of its own."
     )
     host_lookup = Option(kinds.host_list, "", "Clients whose names are looked up.")
     pipelining_advertise_hosts = Option(
@@ -76,4 +76,44 @@ class SmtpIn(Configured):
         kinds.time,
         "0s",
         "How long to wait for data of a message that comes not over SMTP; 0 for ever.",
+    )
+    smtp_active_hostname = Option(
+        kinds.expanded,
+        "",
+        "The name this server gives itself in a conversation; unset means primary_hostname.",
+    )
+    smtp_accept_max_nonmail_hosts = Option(
+        kinds.host_list, "*", "Clients to which smtp_accept_max_nonmail applies."
+    )
+    smtp_accept_queue_per_connection = Option(
+        kinds.integer,
+        "10",
+        "Messages in one connection after which the next are only queued; 0 for no limit.",
+    )
+    smtp_check_spool_space = Option(
+        kinds.boolean, "true", "Check the room in the spool for the SIZE that MAIL tells."
+    )
+    smtp_return_error_details = Option(
+        kinds.boolean, "false", "Tell the client the details of a failed verification."
+    )
+    sender_unqualified_hosts = Option(
+        kinds.host_list, "", "Clients that may send addresses without a domain as senders."
+    )
+    recipient_unqualified_hosts = Option(
+        kinds.host_list, "", "Clients that may send addresses without a domain as recipients."
+    )
+    allow_domain_literals = Option(
+        kinds.boolean, "false", "Take addresses such as user@[192.0.2.1]."
+    )
+    helo_accept_junk_hosts = Option(
+        kinds.host_list, "", "Clients whose EHLO may have any argument."
+    )
+    helo_allow_chars = Option(
+        kinds.string, "", "Characters that the argument of EHLO may have beside the usual."
+    )
+    host_reject_connection = Option(
+        kinds.host_list, "", "Clients that are refused before anything else."
+    )
+    hosts_require_helo = Option(
+        kinds.host_list, "*", "Clients that must say EHLO or HELO before MAIL."
     )
