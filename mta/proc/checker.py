@@ -1,8 +1,8 @@
 """The checker: reads and compiles a configuration once, before any process relies on it.
 
     uid           the mail user, when root starts us; it must be able to read the file
-    descriptors   3: an empty memory file for the snapshot; 4: where the error goes
-    neighbours    the master waits for it and then seals the snapshot
+    descriptors   3: a channel to the master
+    out           checked + the sealed snapshot, or faulty(reason)
 
 It does all that the roles will do with the configuration — routers, transports, ACLs, lists —
 so that what is wrong with it is found here, and never by a process that is already at work.
@@ -10,19 +10,18 @@ so that what is wrong with it is found here, and never by a process that is alre
 
 from __future__ import annotations
 
-import os
+import socket
 from collections.abc import Sequence
 
 from mta.base.errors import MtaError
-from mta.base.text import to_bytes
 from mta.config import load, snapshot
 from mta.config.model import Configuration
 from mta.proc import roles
+from mta.proc.control import Checked, Faulty
 from mta.proc.service import check_acls
 from mta.route.engine import load_routers
 from mta.transport.engine import load_transports
-
-SNAPSHOT, COMPLAINTS = 3, 4
+from mta.unix import frames
 
 
 def compile_all(conf: Configuration) -> None:
@@ -34,6 +33,8 @@ def compile_all(conf: Configuration) -> None:
 
 def main(arguments: Sequence[str]) -> int:
     """Check the file named first; further arguments are macros, NAME=VALUE."""
+    channel = socket.socket(fileno=roles.FIRST)
+    channel.set_inheritable(False)
     file, *definitions = arguments
     macros = dict(each.split("=", 1) for each in definitions)
     try:
@@ -41,8 +42,9 @@ def main(arguments: Sequence[str]) -> int:
         conf = load.parse(lines, file)
         roles.drop(roles.identities(conf).mail)
         compile_all(conf)
-        snapshot.fill(SNAPSHOT, lines)
+        sealed = snapshot.write(lines)
     except (MtaError, OSError) as error:
-        os.write(COMPLAINTS, to_bytes(str(error)))
+        frames.send(channel, Faulty(str(error)[:30000]))
         return 1
+    frames.send(channel, Checked(()), [sealed])
     return 0

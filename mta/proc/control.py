@@ -32,6 +32,22 @@ class ReopenLogs:
     """The log files were moved; new descriptors come along."""
 
 
+@frame("checked")
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """The configuration is good; its sealed snapshot comes along."""
+
+    warnings: tuple[str, ...]
+
+
+@frame("faulty")
+@dataclass(frozen=True, slots=True)
+class Faulty:
+    """The configuration cannot be used: file, line, reason, suggestion in one text."""
+
+    reason: str
+
+
 # ---- listener and receivers
 
 

@@ -34,7 +34,7 @@ from mta.log import events
 from mta.log.sink import open_log
 from mta.net import interfaces
 from mta.proc import roles
-from mta.proc.control import Drain, Ready, ReopenLogs
+from mta.proc.control import Checked, Drain, Faulty, Ready, ReopenLogs
 from mta.spool import layout
 from mta.unix import files, frames, locks, process
 from mta.unix.loop import Loop
@@ -78,6 +78,13 @@ class Order:
     foreground: bool = False
     ready_fd: int = -1
     grace: float = 10.0
+    once: int = -1  # a channel: while it is open the tree serves one command, then it ends
+    submit: int = -1  # the socket for local programs, when that command has made it
+
+    @property
+    def alone(self) -> bool:
+        """True for a tree that serves one command and opens no ports."""
+        return self.once >= 0
 
 
 class Master:
@@ -90,12 +97,11 @@ class Master:
         self.who = roles.identities(self.conf)
         self.spool = str(self.conf.queue.spool_directory)
         self.prepare_directories()
-        self.lock = take_lock(self.spool)
         self.log = open_log(log_pattern(self.conf))
         self.endpoints: dict[interfaces.Endpoint, socket.socket] = {}
-        self.bind(self.conf)
-        self.submit = self.local_socket("submit")
-        self.commands = self.local_socket("control")
+        self.channels = {"once": order.once, "submit": order.submit}
+        if not order.alone:
+            self.open_to_others()
         self.arrived = frames.pair()
         self.generation = Generation(self.conf, sealed)
         self.old: list[Generation] = []
@@ -121,6 +127,15 @@ class Master:
                 os.chown("db", mail.uid, mail.gid, dir_fd=at, follow_symlinks=False)
         finally:
             os.close(at)
+
+    def open_to_others(self) -> None:
+        """Take the spool's lock, the ports and the sockets for local programs."""
+        self.lock = take_lock(self.spool)
+        self.bind(self.conf)
+        self.local = [self.local_socket(name) for name in ("submit", "control")]
+        self.channels = dict(
+            zip(("submit", "commands"), (each.fileno() for each in self.local), strict=True)
+        )
 
     def bind(self, conf: Configuration) -> None:
         """Open the listening sockets that are not open yet; close those no longer wanted."""
@@ -164,16 +179,22 @@ class Master:
             self.loop.on_signal(number, act)
         self.start(self.generation, self.announce)
         self.loop.run()
-        with contextlib.suppress(OSError):
-            os.unlink(pid_file(self.conf))
-        for name in ("submit", "control"):
-            with contextlib.suppress(OSError):
-                os.unlink(f"{self.spool}/run/{name}")
+        if not self.order.alone:
+            self.close_to_others()
         if self.failed:
             print(f"mta: {self.failed}", file=sys.stderr)
             return 1
-        events.role(self.log, "master", "stopped")
         return 0
+
+    def close_to_others(self) -> None:
+        """Take away the names that others found us by."""
+        for path in (
+            pid_file(self.conf),
+            *(f"{self.spool}/run/{name}" for name in ("submit", "control")),
+        ):
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+        events.role(self.log, "master", "stopped")
 
     def start(self, generation: Generation, ready: Callable[[], None]) -> None:
         """Start all roles of a generation; call back when the last of them is at work."""
@@ -210,12 +231,12 @@ class Master:
             "arrivals": self.arrived[1].fileno(),
             "start": generation.start[0].fileno(),
             "start-requests": generation.start[1].fileno(),
-            "submit": self.submit.fileno(),
-            "commands": self.commands.fileno(),
+            **self.channels,
         }
-        names = [*roles.COMMON, *running.role.channels]
+        wanted = [name for name in running.role.channels if known.get(name, -1) >= 0]
+        names = [*roles.COMMON, *wanted]
         fds = [control.fileno(), generation.snapshot, *self.log.fds()]
-        fds += [known[name] for name in running.role.channels]
+        fds += [known[name] for name in wanted]
         if running.role.name == "listener":
             for number, listening in enumerate(self.endpoints.values()):
                 names.append(f"smtp-{number}")
@@ -241,9 +262,10 @@ class Master:
     def announce(self) -> None:
         """All roles of the first generation are at work."""
         self.announced = True
-        write_pid(pid_file(self.conf))
-        shown = [str(each) for each in self.endpoints]
-        events.started(self.log, VERSION, os.getpid(), shown)
+        if not self.order.alone:
+            write_pid(pid_file(self.conf))
+            shown = [str(each) for each in self.endpoints]
+            events.started(self.log, VERSION, os.getpid(), shown)
         if self.order.ready_fd >= 0:
             with contextlib.suppress(OSError):
                 os.write(self.order.ready_fd, b"ready\n")
@@ -273,6 +295,9 @@ class Master:
         """A role has ended: start it again unless that was meant."""
         running.pid = 0
         if self.stopping or running.generation.draining:
+            return
+        if self.order.alone and self.announced and running.role.name == "runner":
+            self.stop()
             return
         how = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
         events.role(self.log, running.role.name, f"ended ({how})")
@@ -391,29 +416,37 @@ def check(file: str, macros: dict[str, str]) -> tuple[Configuration, int]:
 
     Raises ConfigError with what is wrong.
     """
-    memory = snapshot.create()
-    reader, writer = os.pipe()
+    ours, theirs = frames.pair()
     definitions = [f"{name}={value}" for name, value in macros.items()]
     command = process.interpreter(
         process.tree_root(), "mta.proc.checker", [os.path.abspath(file), *definitions]
     )
 
     def become_checker() -> int:
-        process.place_descriptors([memory, writer], roles.FIRST)
-        process.keep_descriptors(range(roles.FIRST + 2))
+        process.place_descriptors([theirs.fileno()], roles.FIRST)
+        process.keep_descriptors(range(roles.FIRST + 1))
         os.execv(command[0], command)
         return 127
 
-    pid = process.run_child(become_checker)
-    os.close(writer)
-    with os.fdopen(reader, "rb") as complaints:
-        said = complaints.read(65536)
-    _, status = os.waitpid(pid, 0)
-    if status != 0:
-        os.close(memory)
-        raise ConfigError(None, said.decode("utf-8", "replace") or "the checker died")
-    snapshot.seal(memory)
-    return load.parse(snapshot.read(memory), file), memory
+    with ours:
+        pid = process.run_child(become_checker)
+        theirs.close()
+        ours.settimeout(CHECK_SECONDS)
+        try:
+            received = frames.receive(ours, (Checked, Faulty))
+        except (OSError, ProtocolError) as error:
+            os.kill(pid, signal.SIGKILL)
+            raise ConfigError(None, f"{file}: cannot be checked: {error}") from error
+        finally:
+            os.waitpid(pid, 0)
+    match received and received.message:
+        case Faulty(reason=reason):
+            raise ConfigError(None, reason)
+        case Checked() if received and len(received.fds) == 1:
+            sealed = received.fds[0]
+            return load.parse(snapshot.read(sealed), file), sealed
+        case _:
+            raise ConfigError(None, f"{file}: the checker died")
 
 
 def log_pattern(conf: Configuration) -> str:

@@ -63,7 +63,7 @@ ROLES = (
         "runner",
         "mta.proc.runner",
         Who.MAIL,
-        ("arrivals", "start", "commands"),
+        ("arrivals", "start", "commands", "once"),
         "knows what waits, schedules it, hands it to delivery processes, empties the drop-box",
     ),
     Role(

@@ -24,7 +24,7 @@ from mta.base import clock
 from mta.base.errors import ProtocolError
 from mta.log import events
 from mta.proc import commands, deliverer, pickup, roles
-from mta.proc.control import Arrived, Attempt, Attempted
+from mta.proc.control import Arrived, Attempt, Attempted, Run
 from mta.proc.schedule import Entry, Schedule
 from mta.spool import scan
 from mta.spool.layout import Spool
@@ -69,7 +69,9 @@ class Runner:
         self.idle: list[Child] = []
         self.helpers: dict[int, Callable[[], None]] = {}
         self.draining = False
-        self.once = "once" in inherited.channels
+        # A tree that serves one command: what it is to do comes here, and its end.
+        self.once = inherited.channels.get("once")
+        self.ending = False
         self.last_growth = 0.0
         self.timer: Timer | None = None
         self.started = int(clock.now())
@@ -88,10 +90,25 @@ class Runner:
         self.loop.on_signal(signal.SIGCHLD, self.reap)
         self.loop.on_signal(signal.SIGTERM, lambda: self.drain(0))
         self.inherited.announce()
-        self.scan()
-        self.pick_up()
+        if self.once is None:
+            self.scan()
+            self.pick_up()
+        else:
+            self.loop.watch(self.once.fileno(), self.told)
         self.prune()
         self.loop.run()
+
+    def told(self) -> None:
+        """The command that we serve wants a queue run, or nothing more."""
+        assert self.once is not None
+        received = frames.receive(self.once, (Run,))
+        if received is None:
+            self.loop.unwatch(self.once.fileno())
+            self.arrivals()  # what it made came before its end
+            self.ending = True
+            self.end_if_once()
+        elif isinstance(received.message, Run):
+            self.queue_run(force=bool(received.message.force))
 
     def master(self) -> None:
         """The master speaks, or has gone."""
@@ -323,7 +340,7 @@ class Runner:
 
     def end_if_once(self) -> None:
         """A tree that was started for one command ends when everything was tried."""
-        if self.once and not self.schedule.due and not self.schedule.running:
+        if self.ending and not self.schedule.due and not self.schedule.running:
             self.drain(0)
 
     # ---- the drop-box and commands
