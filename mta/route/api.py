@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from mta.base.text import lower
 from mta.base.trust import Trusted
+from mta.mail import address as syntax
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,12 @@ class Address:
     start_router: str = ""  # where the chain begins, for redirect_router and `unseen`
     dsn_flags: int = 0
     orcpt: str = ""
+    kind: str = "address"  # as in Child
+    router: str = ""  # the last router that looked at it
+    retry_key: str = ""  # what a failure to route it is remembered under
+    as_local: bool = False  # logged by its local part, as local deliveries are
+    uid: int | None = None  # of the local user that check_local_user found
+    gid: int | None = None
 
     @property
     def origin(self) -> Address:
@@ -63,21 +71,53 @@ class Address:
             address = address.parent
         return address
 
+    @property
+    def is_homonym(self) -> bool:
+        """True if an ancestor has the same text: a self-alias, or the work of `unseen`."""
+        ancestor = self.parent
+        while ancestor is not None:
+            if ancestor.text == self.text:
+                return True
+            ancestor = ancestor.parent
+        return False
+
+    def name_for(self, transport: str) -> str:
+        """The name under which it is noted as done, in Exim's spelling.
+
+        Files and pipes are told apart by the address that named them, and two deliveries to
+        the same address by their transports.
+        """
+        if self.kind != "address" and self.parent is not None:
+            return f"{self.text}:{self.parent.text}"
+        return f"{self.text}/{transport}" if self.is_homonym else self.text
+
+
+def address_of(text: str, parent: Address | None = None) -> Address:
+    """A qualified address as routing wants it: the domain in lower case."""
+    local_part, domain = syntax.split(text)
+    domain = lower(domain)
+    return Address(f"{local_part}@{domain}", local_part, domain, parent)
+
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """An address that a redirection made; `pipe`, `file` and `reply` are not addresses."""
+    """What a redirection made: an address, or the name of a file or a pipe with its "|".
+
+    Files and pipes go to the `transport` that the router has for them; `refused` says why one
+    is not allowed.
+    """
 
     text: str
     kind: str = "address"  # address, file, pipe
-    errors_to: str | None = None
+    transport: str = ""
+    refused: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """Deliver with this transport ("" when only verifying); remote ones get hosts."""
+    """Deliver with this transport ("" for the router's own); remote ones get hosts."""
 
-    transport: str
+    transport: str = ""
     hosts: tuple[Host, ...] = ()
 
 

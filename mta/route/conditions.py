@@ -1,0 +1,194 @@
+"""What has to hold for a router to run: affixes, purpose, lists, local user, conditions.
+
+They are tried in Exim's fixed order whatever the order in the configuration, and a later one
+sees what an earlier one found: $domain_data, $local_part_data, $home.  The first that does not
+hold ends it; one that cannot be told now defers the address.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+
+from mta.base.errors import ExpansionFail, TempFail
+from mta.base.text import BLANKS, lower
+from mta.config.template import Template
+from mta.expand.context import Context
+from mta.expand.run import expand
+from mta.expand.trust import require
+from mta.match.address import match_address
+from mta.match.domain import match_domain
+from mta.match.localpart import match_local_part
+from mta.route.api import Address, Owner
+from mta.route.router import Router
+from mta.unix import users
+
+# Takes a line for the panic log: routers themselves do not log.
+Complain = Callable[[str], None]
+
+
+class Purpose(Enum):
+    """Why an address is routed."""
+
+    DELIVER = "deliver"
+    VERIFY_RECIPIENT = "verify a recipient"
+    VERIFY_SENDER = "verify a sender"
+    EXPN = "expn"
+    TEST = "test"
+
+    @property
+    def is_verify(self) -> bool:
+        """True if it is only asked whether the address is good."""
+        return self in (Purpose.VERIFY_RECIPIENT, Purpose.VERIFY_SENDER)
+
+
+def serves(router: Router, purpose: Purpose) -> bool:
+    """True if the router is meant for this purpose at all."""
+    match purpose:
+        case Purpose.DELIVER:
+            return not router.verify_only
+        case Purpose.VERIFY_RECIPIENT:
+            return router.verify_recipient
+        case Purpose.VERIFY_SENDER:
+            return router.verify_sender
+        case Purpose.EXPN:
+            return router.expn
+        case Purpose.TEST:
+            return router.address_test and not router.verify_only
+
+
+def take_affixes(router: Router, address: Address, local_part: str) -> str | None:
+    """Note prefix and suffix in the address and give the rest; None where one is missing."""
+    address.prefix = address.suffix = ""
+    if router.local_part_prefix is not None:
+        length = _prefix_length(local_part, _items(router.local_part_prefix))
+        if not length and not router.local_part_prefix_optional:
+            return None
+        address.prefix, local_part = local_part[:length], local_part[length:]
+    if router.local_part_suffix is not None:
+        length = _suffix_length(local_part, _items(router.local_part_suffix))
+        if not length and not router.local_part_suffix_optional:
+            return None
+        cut = len(local_part) - length
+        address.suffix, local_part = local_part[cut:], local_part[:cut]
+    return local_part
+
+
+def _items(affixes: Template) -> list[str]:
+    return [lower(item.strip(BLANKS)) for item in affixes.text.split(":")]
+
+
+def _prefix_length(local_part: str, prefixes: list[str]) -> int:
+    known = lower(local_part)
+    for prefix in prefixes:
+        if prefix.startswith("*"):
+            # The longest text that ends so.
+            at = known.rfind(prefix[1:])
+            if at >= 0 and prefix != "*":
+                return at + len(prefix) - 1
+        elif prefix and known.startswith(prefix):
+            return len(prefix)
+    return 0
+
+
+def _suffix_length(local_part: str, suffixes: list[str]) -> int:
+    known = lower(local_part)
+    for suffix in suffixes:
+        if suffix.endswith("*"):
+            # The longest text that begins so.
+            at = known.find(suffix[:-1])
+            if at >= 0 and suffix != "*":
+                return len(known) - at
+        elif suffix and known.endswith(suffix):
+            return len(suffix)
+    return 0
+
+
+def hold(router: Router, ctx: Context, address: Address, complain: Complain) -> bool:
+    """True if the lists, the local user and the conditions of the router say yes.
+
+    Raises TempFail where that cannot be told now.
+    """
+    return (
+        _domain(router, ctx, address)
+        and _local_part(router, ctx, address)
+        and _local_user(router, ctx, address)
+        and _home(router, ctx, address)
+        and (
+            router.senders is None
+            or match_address(ctx, router.senders, ctx.message.sender) is not None
+        )
+        and all(_is_true(router, ctx, each, complain) for each in router.condition)
+    )
+
+
+def _domain(router: Router, ctx: Context, address: Address) -> bool:
+    if router.domains is None:
+        return True
+    found = match_domain(ctx, router.domains, address.domain)
+    if found is None:
+        return False
+    address.domain_data = ctx.place.domain_data = found.data
+    return True
+
+
+def _local_part(router: Router, ctx: Context, address: Address) -> bool:
+    if router.local_parts is None:
+        return True
+    found = match_local_part(
+        ctx, router.local_parts, ctx.place.local_part, caseful=router.caseful_local_part
+    )
+    if found is None:
+        return False
+    address.local_part_data = ctx.place.local_part_data = found.data
+    return True
+
+
+def _local_user(router: Router, ctx: Context, address: Address) -> bool:
+    if not router.check_local_user:
+        return True
+    place = ctx.place
+    user = users.by_name(place.local_part)
+    if user is None:
+        return False
+    if address.local_part_data is None:
+        address.local_part_data = place.local_part_data = user.name
+    address.home = place.home = user.home
+    address.uid = place.local_user_uid = user.uid
+    address.gid = place.local_user_gid = user.gid
+    address.owner = Owner(user.name, "", router.initgroups)
+    return True
+
+
+def _home(router: Router, ctx: Context, address: Address) -> bool:
+    option = router.router_home_directory
+    if option is None:
+        return True
+    try:
+        home = expand(ctx, option)
+    except ExpansionFail as error:
+        if error.forced:
+            return True
+        raise TempFail(
+            f'failed to expand "{option.text}" for router_home_directory: {error.text}'
+        ) from error
+    address.home = ctx.place.home = require(home, "router_home_directory", option.where)
+    return True
+
+
+def is_true(text: str) -> bool:
+    """What an expanded condition says."""
+    return lower(text) not in ("", "0", "no", "false")
+
+
+def _is_true(router: Router, ctx: Context, condition: Template, complain: Complain) -> bool:
+    """As in Exim, a condition that cannot be expanded does not hold; somebody is told."""
+    try:
+        return is_true(expand(ctx, condition))
+    except ExpansionFail as error:
+        if not error.forced:
+            complain(
+                f'failed to expand condition "{condition.text}" for {router.name} router: '
+                f"{error.text}"
+            )
+        return False

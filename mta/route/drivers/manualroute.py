@@ -1,0 +1,134 @@
+"""The manualroute router: sends mail for listed domains to listed hosts.
+
+    route_list = *.example.com  relay.example : 192.0.2.9 ; example.org  "<; [2001:db8::1]:26"
+    route_data = ${lookup{$domain}lsearch{/etc/mail/routes}}
+
+Names are looked up where the mail is sent, not here.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from mta.base.errors import ConfigError, TempFail, Where
+from mta.base.text import BLANKS, SPACES
+from mta.config import kinds
+from mta.config.option import Option
+from mta.config.template import Template, template
+from mta.expand.context import Context
+from mta.expand.run import expand
+from mta.match.domain import match_domain
+from mta.route.api import Accepted, Address, Declined, Verdict
+from mta.route.host_list import parse_hosts, split_list
+from mta.route.router import Router, router
+
+_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
+_UNESCAPED = re.compile(r"\\(.)", re.DOTALL)
+_IGNORED_WORDS = ("byname", "bydns", "ipv4_only", "ipv4_prefer")
+_BAD_ROUTE = -17
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One item of route_list."""
+
+    pattern: Template
+    hosts: Template | None
+    options: tuple[str, ...]
+
+
+def _word(text: str) -> tuple[str, str]:
+    """The first word, quoted or not, and the rest."""
+    text = text.lstrip(SPACES)
+    if quoted := _QUOTED.match(text):
+        return _UNESCAPED.sub(r"\1", quoted[1]), text[quoted.end() :]
+    end = 0
+    depth = 0
+    # A blank inside braces belongs to an expansion.
+    while end < len(text) and (depth or text[end] not in SPACES):
+        depth += {"{": 1, "}": -1}.get(text[end], 0)
+        end += 1
+    return text[:end], text[end:]
+
+
+def _options(text: str) -> tuple[str, ...]:
+    words: list[str] = []
+    while text.strip(SPACES):
+        word, text = _word(text)
+        words.append(word)
+    return tuple(words)
+
+
+def parse_rule(item: str, where: Where) -> Rule:
+    """Pattern, hosts and options of one item.  Raises ConfigError."""
+    pattern, rest = _word(item)
+    if not pattern:
+        raise ConfigError(where, "an item of route_list has no domain")
+    hosts, rest = _word(rest)
+    return Rule(
+        template(pattern, where),
+        template(hosts, where) if hosts else None,
+        _options(rest),
+    )
+
+
+@router("manualroute")
+class ManualRoute(Router):
+    """Sends mail for domains that it is given to hosts that it is given.
+
+    A domain that no item of route_list matches, or whose route_data is empty, is declined.
+    The transport is the router's, or one named behind the hosts.
+    """
+
+    route_list = Option(
+        kinds.string_list, "", "Items with semicolons between: domain, hosts, options."
+    )
+    route_data = Option(kinds.expanded, "", "Hosts and options, expanded for each address.")
+    hosts_randomize = Option(kinds.boolean, "false", "Try the hosts in random order.")
+
+    def check(self) -> None:
+        if (self.route_list is None) == (self.route_data is None):
+            raise ConfigError(
+                self.place,
+                f"{self.name} router: route_list or route_data (but not both) must be set",
+            )
+        self.rules: tuple[Rule, ...] = ()
+        if self.route_list is not None:
+            place = self.route_list.where
+            items = split_list(self.route_list.text, ";")
+            self.rules = tuple(parse_rule(item, place) for item in items if item)
+
+    def route(self, ctx: Context, address: Address) -> Verdict:
+        if self.route_data is not None:
+            hosts, rest = _word(expand(ctx, self.route_data).strip(BLANKS))
+            return self._accepted(ctx, hosts, _options(rest))
+        for rule in self.rules:
+            found = match_domain(ctx, rule.pattern, address.domain)
+            if found is not None:
+                ctx.values["value"] = found.data or ""
+                try:
+                    hosts = expand(ctx, rule.hosts) if rule.hosts else ""
+                finally:
+                    del ctx.values["value"]
+                return self._accepted(ctx, hosts, rule.options)
+        return Declined()
+
+    def _accepted(self, ctx: Context, hosts: str, options: tuple[str, ...]) -> Verdict:
+        shuffle, transport = self.hosts_randomize, ""
+        for word in options:
+            if word in ("randomize", "no_randomize"):
+                shuffle = word == "randomize"
+            elif word in _IGNORED_WORDS:
+                continue
+            elif any(block.name == word for block in ctx.conf.transports):
+                transport = word
+            else:
+                raise TempFail(
+                    f'{self.name} router: "{word}" is neither an option nor a transport',
+                    code=_BAD_ROUTE,
+                )
+        found = parse_hosts(hosts, shuffle=shuffle)
+        if not found and self.route_data is not None:
+            return Declined()
+        return Accepted(transport, found)

@@ -1,0 +1,574 @@
+"""Routing: the chain of routers that an address goes through, and what comes out at the end.
+
+Each address begins at the first router (or where redirect_router says) and goes on until one
+answers.  New addresses begin again.  A router is passed over by an address that came from one
+of the same text which it has handled already; so a list that names itself ends, and does not
+loop.  More than a hundred ancestors, or more addresses than any list has, defer the recipient.
+
+This is a boundary: what a driver or an expansion raises becomes a result here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import importlib.util
+import re
+from collections import deque
+
+from mta.base.errors import ConfigError, ExpansionFail, PermFail, TempFail
+from mta.base.registry import suggestion
+from mta.base.text import lower, trim
+from mta.base.trust import is_trusted
+from mta.config.model import Block, Configuration
+from mta.config.template import Template
+from mta.expand.compile import prepare
+from mta.expand.context import Context, Place
+from mta.expand.run import expand, expand_text
+from mta.expand.trust import keep, require
+from mta.mail.address import AddressError, parse_list
+from mta.route import later
+from mta.route.api import (
+    Accepted,
+    Address,
+    Child,
+    Declined,
+    Deferred,
+    Delivery,
+    Discarded,
+    Failed,
+    Owner,
+    Passed,
+    Replaced,
+    Routed,
+    Undeliverable,
+    Verdict,
+    address_of,
+)
+from mta.route.conditions import Complain, Purpose, hold, serves, take_affixes
+from mta.route.router import ROUTERS, Router
+
+# What ends the way of an address through the routers.
+Answer = Accepted | Replaced | Failed | Deferred
+
+MOST_ANCESTORS = 100
+MOST_ADDRESSES = 20_000
+UNROUTEABLE = "Unrouteable address"
+DRIVERS = ("accept", "manualroute", "redirect")
+
+# Exim's numbers for what went wrong, as the log shows them.
+EXPAND_FAIL = -27
+BAD_TRANSPORT = -30
+_LOOSE_END = re.compile(r"\r?\n(?![ \t])")
+MISSING_TRANSPORT = {"pipe": -14, "file": -15}
+
+
+def _silent(line: str) -> None:
+    """Nobody wants to hear it."""
+
+
+def load_routers(conf: Configuration, complain: Complain = _silent) -> Routers:
+    """The routers of a configuration, compiled, in their order.  Raises ConfigError.
+
+    `complain` gets lines for the panic log about options that could not be expanded.
+    """
+    routers: list[Router] = []
+    for block in conf.routers:
+        driver = _driver(block)
+        later.refuse(block.driver, block.settings)
+        routers.append(driver(block.name, list(block.settings), block.where))
+    _check_references(conf, routers)
+    prepare(routers)
+    return Routers(conf, routers, complain)
+
+
+def load_driver(name: str) -> type[Router] | None:
+    """The class of a router driver, from the file of its name; None if there is none."""
+    module = f"mta.route.drivers.{name}"
+    if not name.isidentifier() or importlib.util.find_spec(module) is None:
+        return None
+    importlib.import_module(module)
+    return ROUTERS.get(name)
+
+
+def _driver(block: Block) -> type[Router]:
+    found = load_driver(block.driver)
+    if found is not None:
+        return found
+    if block.driver in later.DRIVERS:
+        raise ConfigError(block.where, f"router driver {block.driver!r} is not supported yet")
+    raise ConfigError(
+        block.where,
+        f'router "{block.name}": cannot find router driver "{block.driver}"',
+        suggestion(block.driver, list(DRIVERS)) or f"there are {', '.join(DRIVERS)}",
+    )
+
+
+def _check_references(conf: Configuration, routers: list[Router]) -> None:
+    """Routers and transports that are named must exist; pass_router must come later."""
+    names = [router.name for router in routers]
+    transports = [block.name for block in conf.transports]
+    for number, router in enumerate(routers):
+        for option, known in (("redirect_router", names), ("pass_router", names)):
+            name = getattr(router, option)
+            if name and name not in known:
+                _unknown(router, option, name, known)
+        if router.pass_router and names.index(router.pass_router) <= number:
+            raise ConfigError(
+                router.where["pass_router"],
+                f'{router.name} router: pass_router "{router.pass_router}" does not follow it',
+            )
+        for option in ("transport", "file_transport", "directory_transport", "pipe_transport"):
+            template = getattr(router, option, None)
+            if not isinstance(template, Template) or "$" in template.text:
+                continue
+            if template.text not in transports:
+                _unknown(router, option, template.text, transports)
+
+
+def _unknown(router: Router, option: str, name: str, known: list[str]) -> None:
+    raise ConfigError(
+        router.where[option],
+        f'{router.name} router: {option} "{name}" does not exist',
+        suggestion(name, known),
+    )
+
+
+class Routers:
+    """The chain of routers of one configuration."""
+
+    __slots__ = ("_complain", "_conf", "_numbers", "_routers", "_transports")
+
+    def __init__(self, conf: Configuration, routers: list[Router], complain: Complain) -> None:
+        self._conf = conf
+        self._routers = routers
+        self._complain = complain
+        self._numbers = {router.name: number for number, router in enumerate(routers)}
+        self._transports = {block.name for block in conf.transports}
+
+    def route(
+        self, ctx: Context, address: Address, *, verify: bool = False, sender: bool = False
+    ) -> list[Routed]:
+        """What is to be done with an address, and with all that came of it.
+
+        With `verify` it is only asked whether the address is good, as a recipient or as a
+        `sender`: a redirection to several addresses is, one to a single address is as good as
+        that one.
+        """
+        purpose = Purpose.DELIVER
+        if verify:
+            purpose = Purpose.VERIFY_SENDER if sender else Purpose.VERIFY_RECIPIENT
+        return self.route_for(ctx, address, purpose)
+
+    def route_for(self, ctx: Context, address: Address, purpose: Purpose) -> list[Routed]:
+        """The same for any purpose."""
+        place = ctx.place
+        walk = _Walk(self, ctx, purpose)
+        try:
+            return walk.run(address)
+        finally:
+            ctx.place = place
+
+    def name_after(self, name: str) -> str:
+        """The name of the router behind this one, "" for none."""
+        number = self._numbers[name] + 1
+        return self._routers[number].name if number < len(self._routers) else ""
+
+    def chain(self, start: str) -> list[Router]:
+        """The routers from this one on; "" is the first."""
+        return self._routers[self._numbers[start] :] if start else self._routers
+
+    def complain(self, line: str) -> None:
+        """Say something to the panic log."""
+        self._complain(line)
+
+    @property
+    def qualify_recipient(self) -> str:
+        """The domain for new addresses without one."""
+        naming = self._conf.naming
+        return naming.qualify_recipient or naming.qualify_domain or naming.primary_hostname
+
+    def has_transport(self, name: str) -> bool:
+        """True if a transport of this name is configured."""
+        return name in self._transports
+
+
+class _Walk:
+    """One recipient on its way through the routers, with all addresses that come of it."""
+
+    __slots__ = ("count", "ctx", "pending", "purpose", "results", "routers")
+
+    def __init__(self, routers: Routers, ctx: Context, purpose: Purpose) -> None:
+        self.routers = routers
+        self.ctx = ctx
+        self.purpose = purpose
+        self.pending: deque[Address] = deque()
+        self.results: list[Routed] = []
+        self.count = 0
+
+    def run(self, address: Address) -> list[Routed]:
+        """Route until nothing is left."""
+        self.pending.append(address)
+        while self.pending:
+            self.count += 1
+            if self.count > MOST_ADDRESSES:
+                # Half of a list must not get the message twice: nobody gets it now.
+                text = f"more than {MOST_ADDRESSES} addresses came of {address.text}"
+                return [Undeliverable(address, "", Deferred(text))]
+            self._one(self.pending.popleft())
+        return self.results
+
+    def _one(self, address: Address) -> None:
+        """Route one address: try the routers in turn until one answers."""
+        if _ancestors(address) > MOST_ANCESTORS:
+            self._end(address, "", Deferred(f"routing loop for {address.text}"))
+            return
+        skip_to = ""
+        last: Router | None = None
+        for router in self.routers.chain(address.start_router):
+            if skip_to and router.name != skip_to:
+                continue
+            skip_to = ""
+            last = router
+            address.router = router.name
+            if _been_there(router, address):
+                continue
+            verdict = self._ask(router, address)
+            if verdict is None:
+                continue
+            if isinstance(verdict, Passed):
+                skip_to = router.pass_router
+                continue
+            if isinstance(verdict, Declined):
+                more = self._flexible(router, "more", router.more)
+                if more is True:
+                    continue
+                if more is False:
+                    break
+                verdict = more
+            self._answer(router, address, verdict)
+            return
+        self._end(address, "", Failed(self._cannot_route(last)))
+
+    def _ask(self, router: Router, address: Address) -> Verdict | None:
+        """The verdict of one router; None if it does not run."""
+        if not serves(router, self.purpose):
+            return None
+        if not self._begin(router, address):
+            return None
+        try:
+            if not hold(router, self.ctx, address, self.routers.complain):
+                return None
+            if (stopped := self._address_data(router, address)) is not None:
+                return stopped
+            verdict = router.route(self.ctx, address)
+        except TempFail as error:
+            return Deferred(error.text, code=error.code)
+        except PermFail as error:
+            return Failed(error.text, status=error.status)
+        except ExpansionFail as error:
+            return Declined() if error.forced else Deferred(error.text, code=EXPAND_FAIL)
+        if isinstance(verdict, (Accepted, Replaced, Passed)) and self._must_fail(router):
+            return Failed(f"{router.name} router forced verify failure")
+        return verdict
+
+    def _begin(self, router: Router, address: Address) -> bool:
+        """Set the scene for one router; False if the address lacks an affix that must be."""
+        whole, _, _ = address.text.rpartition("@")
+        if not router.caseful_local_part:
+            whole = lower(whole)
+        local_part = take_affixes(router, address, whole)
+        if local_part is None:
+            return False
+        address.local_part = local_part
+        address.local_part_data = address.domain_data = address.home = None
+        address.owner = Owner()
+        address.uid = address.gid = None
+        address.retry_key = address.text if router.retry_use_local_part else address.domain
+        origin, parent = address.origin, address.parent
+        self.ctx.place = Place(
+            local_part=local_part,
+            domain=address.domain,
+            local_part_prefix=address.prefix,
+            local_part_suffix=address.suffix,
+            original_local_part=origin.text.rpartition("@")[0],
+            original_domain=origin.domain,
+            parent_local_part=parent.text.rpartition("@")[0] if parent else "",
+            parent_domain=parent.domain if parent else "",
+            address_data=address.address_data,
+            router_name=router.name,
+        )
+        return True
+
+    def _address_data(self, router: Router, address: Address) -> Verdict | None:
+        if router.address_data is None:
+            return None
+        try:
+            text = expand(self.ctx, router.address_data)
+        except ExpansionFail as error:
+            if error.forced:
+                return Declined()
+            return Deferred(
+                f'expansion of "{router.address_data.text}" failed in {router.name} router: '
+                f"{error.text}",
+                code=EXPAND_FAIL,
+            )
+        address.address_data = self.ctx.place.address_data = text
+        return None
+
+    def _must_fail(self, router: Router) -> bool:
+        return (self.purpose is Purpose.VERIFY_RECIPIENT and router.fail_verify_recipient) or (
+            self.purpose is Purpose.VERIFY_SENDER and router.fail_verify_sender
+        )
+
+    def _flexible(self, router: Router, name: str, value: bool | Template) -> bool | Deferred:
+        """A boolean that may have to be expanded; Deferred where that gives no boolean."""
+        if isinstance(value, bool):
+            return value
+        try:
+            text = expand(self.ctx, value)
+        except ExpansionFail as error:
+            return Deferred(
+                f'failed to expand "{value.text}" for the "{name}" option in the '
+                f"{router.name} router: {error.text}",
+                code=EXPAND_FAIL,
+            )
+        except TempFail as error:
+            return Deferred(error.text, code=error.code)
+        word = lower(text)
+        if word in ("true", "yes"):
+            return True
+        if word in ("false", "no"):
+            return False
+        return Deferred(
+            f'"{text}" is not a valid value for the "{name}" option in the '
+            f"{router.name} router"
+        )
+
+    def _cannot_route(self, last: Router | None) -> str:
+        """The error where no router took the address: as the last one considered says it."""
+        if last is None or last.cannot_route_message is None:
+            return UNROUTEABLE
+        try:
+            return expand(self.ctx, last.cannot_route_message)
+        except (ExpansionFail, TempFail) as error:
+            if not (isinstance(error, ExpansionFail) and error.forced):
+                self.routers.complain(
+                    f"failed to expand cannot_route_message in {last.name} router: "
+                    f"{error.text}"
+                )
+            return UNROUTEABLE
+
+    def _answer(self, router: Router, address: Address, verdict: Answer) -> None:
+        """Do what a router said."""
+        if isinstance(verdict, (Failed, Deferred)):
+            self._end(address, router.name, verdict)
+            return
+        try:
+            self._inherit(router, address)
+        except TempFail as error:
+            self._end(address, router.name, Deferred(error.text, code=error.code))
+            return
+        except ExpansionFail as error:
+            self._end(address, router.name, Deferred(error.text, code=EXPAND_FAIL))
+            return
+        unseen = self._flexible(router, "unseen", router.unseen)
+        if isinstance(unseen, Deferred):
+            self._end(address, router.name, unseen)
+            return
+        if unseen and (following := self.routers.name_after(router.name)):
+            address = self._split_off(address, following)
+        if isinstance(verdict, Accepted):
+            self._accepted(router, address, verdict)
+        else:
+            self._replaced(router, address, verdict)
+
+    def _split_off(self, address: Address, following: str) -> Address:
+        """For `unseen`: the address goes on behind this router, and a copy of it stays here.
+
+        Both count as its children, so that each is noted as done on its own.
+        """
+        here = dataclasses.replace(address, parent=address)
+        onward = address_of(address.text, address)
+        onward.start_router = following
+        onward.errors_to = address.errors_to
+        onward.dsn_flags, onward.orcpt = address.dsn_flags, address.orcpt
+        self.pending.append(onward)
+        return here
+
+    def _accepted(self, router: Router, address: Address, verdict: Accepted) -> None:
+        transport = verdict.transport
+        if not transport and router.transport is not None:
+            try:
+                transport = self._transport(router, router.transport)
+            except TempFail as error:
+                self._end(address, router.name, Deferred(error.text, code=error.code))
+                return
+        if not transport and not self.purpose.is_verify:
+            text = f"{router.name} router set up no transport"
+            self._end(address, router.name, Deferred(text, code=BAD_TRANSPORT))
+            return
+        self.results.append(Delivery(address, router.name, transport, verdict.hosts))
+
+    def _transport(self, router: Router, template: Template) -> str:
+        """The name of the transport; what a stranger chose is none.  Raises TempFail."""
+        try:
+            name = require(expand(self.ctx, template), "name of a transport", template.where)
+        except ExpansionFail as error:
+            raise TempFail(
+                f'failed to expand transport name "{template.text}" in {router.name} router: '
+                f"{error.text}",
+                code=EXPAND_FAIL,
+            ) from error
+        if not self.routers.has_transport(name):
+            raise TempFail(
+                f'transport "{name}" not found in "{router.name}" router', code=BAD_TRANSPORT
+            )
+        return name
+
+    def _replaced(self, router: Router, address: Address, verdict: Replaced) -> None:
+        """Put the children on their way."""
+        if not verdict.children:
+            self.results.append(Discarded(address, router.name))
+            return
+        if self.purpose.is_verify and (
+            len(verdict.children) > 1 or verdict.children[0].kind != "address"
+        ):
+            self.results.append(Delivery(address, router.name, ""))
+            return
+        for child in verdict.children:
+            if child.kind == "address":
+                self.pending.append(self._child(router, address, child))
+            else:
+                self._file_or_pipe(router, address, child)
+
+    def _child(self, router: Router, parent: Address, child: Child) -> Address:
+        address = address_of(child.text, parent)
+        address.start_router = router.redirect_router
+        address.errors_to = parent.errors_to
+        address.headers_add = parent.headers_add
+        address.headers_remove = parent.headers_remove
+        address.address_data = parent.address_data
+        address.dsn_flags, address.orcpt = parent.dsn_flags, parent.orcpt
+        return address
+
+    def _file_or_pipe(self, router: Router, parent: Address, child: Child) -> None:
+        address = dataclasses.replace(parent, text=child.text, parent=parent, kind=child.kind)
+        if child.refused:
+            self._end(address, router.name, Failed(child.refused))
+        elif not child.transport:
+            option = f"{child.kind}_transport"
+            text = f"{option} unset in {router.name} router"
+            self._end(address, router.name, Deferred(text, code=MISSING_TRANSPORT[child.kind]))
+        else:
+            self.results.append(
+                Delivery(
+                    address,
+                    router.name,
+                    child.transport,
+                    file=child.text if child.kind == "file" else "",
+                    pipe=child.text[1:] if child.kind == "pipe" else "",
+                )
+            )
+
+    def _end(self, address: Address, router: str, verdict: Failed | Deferred) -> None:
+        self.results.append(Undeliverable(address, router, verdict))
+
+    def _inherit(self, router: Router, address: Address) -> None:
+        """Leave with the address what the router says of its delivery.
+
+        Raises TempFail and ExpansionFail.
+        """
+        address.as_local = router.log_as_local
+        if router.errors_to is not None:
+            self._errors_to(router, address)
+        if router.headers_add is not None:
+            address.headers_add += _lines(self.ctx, router.headers_add)
+        if router.headers_remove is not None:
+            address.headers_remove += _names(self.ctx, router.headers_remove)
+        if router.user is not None or router.group is not None:
+            user = expand(self.ctx, router.user) if router.user else address.owner.user
+            group = expand(self.ctx, router.group) if router.group else ""
+            address.owner = Owner(user, group, router.initgroups)
+
+    def _errors_to(self, router: Router, address: Address) -> None:
+        """Where bounces go; an address that is no good itself changes nothing."""
+        assert router.errors_to is not None
+        try:
+            text = expand(self.ctx, router.errors_to)
+        except ExpansionFail as error:
+            if error.forced:
+                return
+            raise
+        if text in ("", "<>"):
+            address.errors_to = ""
+            return
+        try:
+            (wanted,) = parse_list(text)
+        except (AddressError, ValueError):
+            return
+        if "@" not in wanted:
+            wanted = f"{wanted}@{self.routers.qualify_recipient}"
+        # A check inside a check could go on for ever.
+        if self.purpose is Purpose.DELIVER and not self._is_good(wanted):
+            return
+        address.errors_to = wanted
+
+    def _is_good(self, text: str) -> bool:
+        results = self.routers.route(self.ctx, address_of(text), verify=True)
+        return not any(isinstance(result, Undeliverable) for result in results)
+
+
+def _ancestors(address: Address) -> int:
+    count = 0
+    while address.parent is not None:
+        address = address.parent
+        count += 1
+    return count
+
+
+def _been_there(router: Router, address: Address) -> bool:
+    """True if this router has handled an ancestor that makes it useless or dangerous here."""
+    ancestor = address.parent
+    while ancestor is not None:
+        if ancestor.router == router.name:
+            if not router.repeat_use or ancestor.text == address.text:
+                return True
+            if not router.caseful_local_part and lower(ancestor.text) == lower(address.text):
+                return True
+        ancestor = ancestor.parent
+    return False
+
+
+def _lines(ctx: Context, template: Template) -> tuple[str, ...]:
+    """The header lines that an option adds, each expanded by itself.
+
+    A line break in what a stranger wrote becomes a fold: it begins no header of its own.
+    Raises ExpansionFail.
+    """
+    lines: list[str] = []
+    for line in template.text.split("\n"):
+        try:
+            text = expand_text(ctx, keep(template.text, line), template.where)
+        except ExpansionFail as error:
+            if error.forced:
+                continue
+            raise
+        shown = text.strip("\n")
+        if not is_trusted(text):
+            shown = _LOOSE_END.sub("\n\t", shown)
+        if shown:
+            lines.append(shown)
+    return tuple(lines)
+
+
+def _names(ctx: Context, template: Template) -> tuple[str, ...]:
+    """The names of headers that an option removes.  Raises ExpansionFail."""
+    try:
+        text = expand(ctx, template)
+    except ExpansionFail as error:
+        if error.forced:
+            return ()
+        raise
+    names = [trim(name) for name in text.replace("\n", ":").split(":")]
+    return tuple(name for name in names if name)

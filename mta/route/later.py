@@ -1,0 +1,86 @@
+"""Router options that Exim has and this program does not act upon yet, with the reason.
+
+Setting one is an error: mail that is routed by half of what was asked is worse than a message
+at the start.  A name leaves this table when its option is declared.
+"""
+
+from __future__ import annotations
+
+from mta.base.errors import ConfigError
+from mta.config.option import Setting
+
+_GENERIC = (
+    "disable_logging",
+    "dnssec_request_domains",
+    "dnssec_require_domains",
+    "dsn_lasthop",
+    "fallback_hosts",
+    "ignore_target_hosts",
+    "pass_on_timeout",
+    "require_files",
+    "self",
+    "set",
+    "translate_ip_address",
+    "transport_current_directory",
+    "transport_home_directory",
+)
+_REFUSED = (
+    "bmi_deliver_alternate",
+    "bmi_deliver_default",
+    "bmi_dont_deliver",
+    "bmi_rule",
+)
+_PRIVATE = {
+    "manualroute": (
+        "host_all_ignored",
+        "host_find_failed",
+        "same_domain_copy_routing",
+    ),
+    "redirect": (
+        "allow_filter",
+        "allow_freeze",
+        "check_group",
+        "check_owner",
+        "filter_prepend_home",
+        "forbid_exim_filter",
+        "forbid_filter_dlfunc",
+        "forbid_filter_existstest",
+        "forbid_filter_logwrite",
+        "forbid_filter_lookup",
+        "forbid_filter_perl",
+        "forbid_filter_readfile",
+        "forbid_filter_readsocket",
+        "forbid_filter_reply",
+        "forbid_filter_run",
+        "forbid_sieve_filter",
+        "modemask",
+        "one_time",
+        "owners",
+        "owngroups",
+        "qualify_preserve_domain",
+        "reply_transport",
+        "rewrite",
+        "sieve_enotify_mailto_owner",
+        "sieve_inbox",
+        "sieve_subaddress",
+        "sieve_useraddress",
+        "sieve_vacation_directory",
+        "syntax_errors_text",
+        "syntax_errors_to",
+    ),
+}
+
+# Drivers of Exim's that have no file here.
+DRIVERS = ("dnslookup", "ipliteral", "iplookup", "queryprogram")
+
+
+def refuse(driver: str, settings: tuple[Setting, ...]) -> None:
+    """Raise ConfigError for the first setting that Exim knows and we do not act upon."""
+    known = (*_GENERIC, *_PRIVATE.get(driver, ()))
+    for setting in settings:
+        name = setting.name
+        bare = name.removeprefix("no_").removeprefix("not_")
+        if name in _REFUSED:
+            raise ConfigError(setting.where, f'option "{name}" is not supported: Brightmail')
+        if name in known or bare in known:
+            raise ConfigError(setting.where, f'option "{name}" is not supported yet')

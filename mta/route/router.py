@@ -1,0 +1,164 @@
+"""The base of all routers: the options that every router has, and how a driver is declared.
+
+A driver is a class with its own options and one method, `route`, from an address to a verdict.
+The engine has tried the preconditions before and deals with the verdict after; a driver that
+cannot answer raises TempFail, PermFail or ExpansionFail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from mta.base.errors import ConfigError, Where
+from mta.base.registry import Registry
+from mta.base.text import lower
+from mta.config import kinds
+from mta.config.option import Configured, Kind, Option, Setting
+from mta.config.template import Template, template
+from mta.expand.context import Context
+from mta.route.api import Address, Verdict
+
+
+def _flexible(text: str, where: Where) -> bool | Template:
+    word = lower(text)
+    if word in ("true", "yes"):
+        return True
+    return False if word in ("false", "no", "") else template(text, where)
+
+
+# A boolean that may be an expansion, to be found out when the router runs.
+flexible: Kind[bool | Template] = Kind(
+    "boolean, expanded",
+    _flexible,
+    lambda value: (
+        value.text if isinstance(value, Template) else str(value).lower()
+    ),  # ascii: bool
+    is_boolean=True,
+)
+
+
+class Router(Configured):
+    """What every router can be told."""
+
+    # Preconditions, in the order in which they are tried whatever the order in the file.
+    local_part_prefix = Option(
+        kinds.string_list, "", "Prefixes to be taken off; *- is any that ends in a hyphen."
+    )
+    local_part_prefix_optional = Option(
+        kinds.boolean, "false", "Run even where there is no such prefix."
+    )
+    local_part_suffix = Option(
+        kinds.string_list, "", "Suffixes to be taken off; -* is any that begins with a hyphen."
+    )
+    local_part_suffix_optional = Option(
+        kinds.boolean, "false", "Run even where there is no such suffix."
+    )
+    caseful_local_part = Option(
+        kinds.boolean, "false", "Keep the case of the local part; else it is lowered."
+    )
+    verify_only = Option(kinds.boolean, "false", "Run only to verify, never to deliver.")
+    verify_recipient = Option(kinds.boolean, "true", "Run when a recipient is verified.")
+    verify_sender = Option(kinds.boolean, "true", "Run when a sender is verified.")
+    expn = Option(kinds.boolean, "true", "Run for the EXPN command.")
+    address_test = Option(kinds.boolean, "true", "Run when an address is tested (-bt).")
+    domains = Option(kinds.domain_list, "", "The domains to run for; unset means all.")
+    local_parts = Option(
+        kinds.local_part_list, "", "The local parts to run for; unset means all."
+    )
+    check_local_user = Option(
+        kinds.boolean, "false", "Run only where the local part is a login name here."
+    )
+    router_home_directory = Option(kinds.expanded, "", "What $home is in this router.")
+    senders = Option(kinds.address_list, "", "The senders to run for; unset means all.")
+    condition = Option(kinds.conditions, "", "Must all expand to something true.")
+
+    # What happens before, with and after the driver.
+    address_data = Option(kinds.expanded, "", "Kept as $address_data with the address.")
+    cannot_route_message = Option(
+        kinds.expanded, "", "The error when no router takes the address."
+    )
+    debug_print = Option(kinds.expanded, "", "Shown when routing is debugged.")
+    errors_to = Option(kinds.expanded, "", "Who is told of failures; empty for nobody.")
+    fail_verify_recipient = Option(
+        kinds.boolean, "false", "Where this router takes a recipient, verifying it fails."
+    )
+    fail_verify_sender = Option(
+        kinds.boolean, "false", "Where this router takes a sender, verifying it fails."
+    )
+    group = Option(kinds.expanded, "", "The group a local delivery runs in.")
+    headers_add = Option(kinds.header_lines, "", "Headers added at delivery, one a line.")
+    headers_remove = Option(
+        kinds.header_lines, "", "Names of headers removed at delivery, with colons between."
+    )
+    initgroups = Option(
+        kinds.boolean, "false", "A local delivery gets all groups of its user."
+    )
+    log_as_local = Option(
+        kinds.boolean, "false", "Log deliveries by the local part; accept does so anyway."
+    )
+    more = Option(flexible, "true", "Go on with the next router when this one declines.")
+    pass_router = Option(kinds.string, "", "The router to go on with after a pass.")
+    redirect_router = Option(kinds.string, "", "Where new addresses begin.")
+    repeat_use = Option(
+        kinds.boolean, "true", "May run for an address that came from one it has handled."
+    )
+    retry_use_local_part = Option(
+        kinds.boolean, "false", "Remember failures for each address, not for its domain."
+    )
+    transport = Option(kinds.expanded, "", "The transport that delivers.")
+    unseen = Option(flexible, "false", "Go on with a copy of the address besides.")
+    user = Option(kinds.expanded, "", "The user a local delivery runs as.")
+
+    def __init__(self, name: str, settings: list[Setting], where: Where) -> None:
+        self.name = name
+        self.place = where
+        super().__init__(_both_kinds_of_verify(settings))
+        self.check()
+
+    def check(self) -> None:
+        """Raise ConfigError for options that do not go together."""
+
+    def needs_transport(self) -> None:
+        """Raise ConfigError if it could accept an address with nowhere to send it."""
+        if self.transport is None and not self.verify_only:
+            raise ConfigError(
+                self.place,
+                f'router "{self.name}" has neither "transport" nor "verify_only"',
+                "say which transport delivers",
+            )
+
+    def route(self, ctx: Context, address: Address) -> Verdict:
+        """What is to be done with the address."""
+        raise NotImplementedError
+
+
+def _both_kinds_of_verify(settings: list[Setting]) -> list[Setting]:
+    """`verify` and `fail_verify` mean the options for senders and recipients at once."""
+    result: list[Setting] = []
+    for setting in settings:
+        name = setting.name
+        stem = name.removeprefix("no_").removeprefix("not_")
+        if stem in ("verify", "fail_verify"):
+            for whom in ("_recipient", "_sender"):
+                result.append(
+                    Setting(name + whom, setting.value, setting.where, setting.hidden)
+                )
+        else:
+            result.append(setting)
+    return result
+
+
+R = TypeVar("R", bound=Router)
+
+ROUTERS: Registry[type[Router]] = Registry("router driver")
+
+
+def router(driver: str) -> Callable[[type[R]], type[R]]:
+    """Declare a class as the router driver of this name."""
+
+    def declare(cls: type[R]) -> type[R]:
+        ROUTERS.add(driver, cls, cls.__doc__)
+        return cls
+
+    return declare
