@@ -1,0 +1,1 @@
+"""The conditions that ACLs can test."""

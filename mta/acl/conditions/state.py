@@ -1,0 +1,36 @@
+"""Conditions on the state of the session: condition, authenticated, encrypted."""
+
+from __future__ import annotations
+
+from mta.acl.phase import Phase
+from mta.acl.registry import acl_condition
+from mta.acl.situation import AclError, Situation
+from mta.base.errors import ExpansionFail
+from mta.base.text import trim
+from mta.config.template import Template
+from mta.expand.run import expand, truth
+
+
+@acl_condition("condition", Phase.ANY)
+def condition(situation: Situation, argument: Template) -> bool:
+    """True if the text is yes, true or a number other than 0 when it is expanded.
+
+    The empty text, no, false and 0 are false; anything else is an error.
+    """
+    text = trim(expand(situation.ctx, argument))
+    try:
+        return truth(text, strict=True)
+    except ExpansionFail as error:
+        raise AclError(error.text) from None
+
+
+@acl_condition("authenticated", Phase.TRANSACTION)
+def authenticated(situation: Situation, argument: Template) -> bool:
+    """True if the client has authenticated; nobody can yet."""
+    return False
+
+
+@acl_condition("encrypted", Phase.SMTP)
+def encrypted(situation: Situation, argument: Template) -> bool:
+    """True if the connection is encrypted; none is yet."""
+    return False

@@ -1,0 +1,1 @@
+"""The controls: what an ACL switches on or off for a connection or a message."""

@@ -1,0 +1,283 @@
+"""Running ACLs: statements in order, the verbs, the messages, nested ACLs.
+
+What the manual says of messages and what this does: `message` and `log_message` count from
+where they stand, the last one reached before the deciding condition wins; they are expanded
+only when the statement decides; a log message that is not set is the message for the client.
+
+A condition is True, False, or cannot be told now (TempFail); then accept, deny and the like
+answer with a temporary error, warn is skipped.  What cannot be expanded is a temporary error
+everywhere; what is forced to fail leaves its condition out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from mta.acl.acls import Acls
+from mta.acl.phase import Phase, describe
+from mta.acl.program import (
+    ACCEPTED,
+    DENIED,
+    Action,
+    Program,
+    Statement,
+    Step,
+    Verb,
+    Verdict,
+)
+from mta.acl.situation import AclError, Situation
+from mta.base.errors import ExpansionFail, TempFail
+from mta.config.template import Template
+from mta.expand.run import expand
+from mta.log import events
+
+DEEPEST = 20
+_ARGUMENTS = tuple(f"acl_arg{number}" for number in range(1, 10))
+
+
+class _Answer(Enum):
+    """What the steps of a statement come to."""
+
+    YES = "yes"
+    NO = "no"
+    DROP = "drop"  # no, and a nested ACL said drop
+    DISCARD = "discard"  # yes, and a nested ACL said discard
+    LATER = "later"
+    ERROR = "error"
+
+
+# When the messages of a statement are of use: to which answers, for each verb.
+_DENYING = frozenset({_Answer.NO, _Answer.DROP})
+_SPEAKS: dict[Verb, frozenset[_Answer]] = {
+    Verb.ACCEPT: frozenset({_Answer.YES}) | _DENYING,
+    Verb.DISCARD: frozenset({_Answer.YES}) | _DENYING,
+    Verb.REQUIRE: _DENYING,
+    Verb.DEFER: frozenset({_Answer.YES}),
+    Verb.DENY: frozenset({_Answer.YES}),
+    Verb.DROP: frozenset({_Answer.YES}),
+    Verb.WARN: frozenset({_Answer.YES}),
+}
+_DECISIONS = {
+    Verb.ACCEPT: Action.ACCEPT,
+    Verb.DISCARD: Action.DISCARD,
+    Verb.DENY: Action.DENY,
+    Verb.DEFER: Action.DEFER,
+    Verb.DROP: Action.DROP,
+}
+
+
+@dataclass(slots=True)
+class _Progress:
+    """How far a statement has come."""
+
+    message: Template | None = None
+    log_message: Template | None = None
+    endpass: bool = False
+
+
+def check(acls: Acls, situation: Situation, phase: Phase) -> Verdict:
+    """Run the ACL of a phase.  Without one RCPT is refused and everything else accepted."""
+    situation.phase = phase
+    entry = acls.entries.get(phase)
+    if entry is None:
+        return DENIED if phase is Phase.RCPT else ACCEPTED
+    try:
+        program = entry if isinstance(entry, Program) else _find(acls, situation, entry)
+        return _run(acls, program, situation, 0)
+    except AclError as error:
+        return Verdict(Action.DEFER, log=str(error))
+    except TempFail as error:
+        return Verdict(Action.DEFER, log=error.text)
+    except ExpansionFail as error:
+        return Verdict(Action.DEFER, log=f"failed to expand ACL: {error.text}")
+
+
+def _run(acls: Acls, program: Program, situation: Situation, depth: int) -> Verdict:
+    for statement in program.statements:
+        situation.said = situation.logged = ""
+        progress = _Progress()
+        answer = _evaluate(acls, statement, situation, progress, depth)
+        if answer in _SPEAKS[statement.verb]:
+            _speak(statement.verb, answer, situation, progress)
+        verdict = _decide(statement, answer, situation, progress)
+        if verdict is not None:
+            return verdict
+    situation.said = situation.logged = ""
+    return DENIED
+
+
+def _evaluate(
+    acls: Acls, statement: Statement, situation: Situation, progress: _Progress, depth: int
+) -> _Answer:
+    """Take the steps until one fails."""
+    answer = _Answer.YES
+    for step in statement.steps:
+        word = step.word
+        if not situation.phase & word.phases:
+            at = describe(situation.phase)
+            raise AclError(f"cannot {_use(step)} {word.name} in {at} ACL")
+        try:
+            if word.test is not None:
+                if word.test(situation, step.argument) == step.negated:
+                    return _Answer.NO
+            elif word.act is not None:
+                word.act(situation, step.argument)
+            elif word.name == "acl":
+                answer = _nested(acls, statement, step, situation, depth, answer)
+                if answer in (_Answer.NO, _Answer.DROP, _Answer.LATER):
+                    return answer
+            else:
+                _steer(step, situation, progress)
+        except ExpansionFail as error:
+            if not error.forced:
+                text = f'failed to expand ACL string "{step.argument.text}": {error.text}'
+                raise AclError(text) from None
+        except TempFail as error:
+            situation.logged = situation.logged or error.text
+            return _Answer.LATER
+    return answer
+
+
+def _use(step: Step) -> str:
+    return "use" if step.word.is_modifier else "test"
+
+
+def _steer(step: Step, situation: Situation, progress: _Progress) -> None:
+    """The modifiers that are the engine's own."""
+    match step.word.name:
+        case "message":
+            progress.message = step.argument
+        case "log_message":
+            progress.log_message = step.argument
+        case "endpass":
+            progress.endpass = True
+        case "set":
+            value = expand(situation.ctx, step.argument)
+            key = step.variable[5:]
+            if step.variable[4] == "c":
+                situation.ctx.connection.acl_c[key] = value
+            else:
+                situation.ctx.message.acl_m[key] = value
+
+
+def _nested(
+    acls: Acls,
+    statement: Statement,
+    step: Step,
+    situation: Situation,
+    depth: int,
+    before: _Answer,
+) -> _Answer:
+    """The condition `acl = NAME ARGUMENTS`."""
+    if depth >= DEEPEST:
+        raise AclError("ACL nested too deep: possible loop")
+    ctx = situation.ctx
+    program = acls.called(expand(ctx, step.argument), step.argument.where)
+    arguments = [expand(ctx, each) for each in step.arguments]
+    before_call = ctx.values
+    ctx.values = {
+        **{name: value for name, value in before_call.items() if name not in _ARGUMENTS},
+        **dict(zip(_ARGUMENTS, arguments, strict=False)),
+        "acl_narg": str(len(arguments)),
+    }
+    try:
+        verdict = _run(acls, program, situation, depth + 1)
+    finally:
+        ctx.values = before_call
+    situation.said, situation.logged = verdict.message, verdict.log
+    match verdict.action:
+        case Action.DEFER:
+            return _Answer.LATER
+        case Action.ACCEPT:
+            return _Answer.NO if step.negated else before
+        case Action.DISCARD:
+            if statement.verb not in (Verb.ACCEPT, Verb.DISCARD):
+                raise AclError(
+                    f'nested ACL returned "discard" for "{statement.verb.value}" command '
+                    "(only allowed with accept or discard)"
+                )
+            return _Answer.NO if step.negated else _Answer.DISCARD
+        case Action.DROP:
+            return before if step.negated else _Answer.DROP
+    return before if step.negated else _Answer.NO
+
+
+def _speak(verb: Verb, answer: _Answer, situation: Situation, progress: _Progress) -> None:
+    """Work out the words for the client and for the log."""
+    said, logged = situation.said, situation.logged or situation.said
+    if verb is Verb.WARN or (answer is _Answer.YES and verb in (Verb.ACCEPT, Verb.DISCARD)):
+        # What conditions said is of no interest when they held.
+        situation.said = situation.logged = ""
+    if progress.message is not None:
+        text = _words(situation, progress.message, said)
+        situation.said = text or situation.said
+    if progress.log_message is not None:
+        text = _words(situation, progress.log_message, logged)
+        if text:
+            before = situation.logged
+            situation.logged = f"{text}: {before}" if before else text
+    situation.logged = situation.logged or situation.said
+
+
+def _words(situation: Situation, template: Template, known: str) -> str:
+    """Expand a message; `known` is in $acl_verify_message meanwhile."""
+    situation.ctx.place.acl_verify_message = known
+    try:
+        return expand(situation.ctx, template)
+    except ExpansionFail as error:
+        if not error.forced:
+            text = f'failed to expand ACL message "{template.text}": {error.text}'
+            events.bug(situation.log, str(template.where), text)
+        return ""
+
+
+def _decide(
+    statement: Statement, answer: _Answer, situation: Situation, progress: _Progress
+) -> Verdict | None:
+    """What the verb makes of the answer; None to go on with the next statement."""
+    verb = statement.verb
+    if verb is Verb.WARN:
+        _warn(statement, answer, situation)
+        return None
+    if answer is _Answer.LATER:
+        return Verdict(Action.DEFER, situation.said, situation.logged)
+    if answer is _Answer.DISCARD:
+        return Verdict(Action.DISCARD, situation.said, situation.logged)
+    denied = Action.DROP if answer is _Answer.DROP else Action.DENY
+    if verb is Verb.REQUIRE:
+        if answer is _Answer.YES:
+            return None
+        return Verdict(denied, situation.said, situation.logged)
+    if answer is _Answer.YES:
+        return Verdict(_DECISIONS[verb], situation.said, situation.logged)
+    if progress.endpass:
+        return Verdict(denied, situation.said, situation.logged)
+    return None
+
+
+def _warn(statement: Statement, answer: _Answer, situation: Situation) -> None:
+    """Log what a warn statement has to say, once for each message; `message` is a header."""
+    if answer is _Answer.LATER:
+        text = 'ACL "warn" statement skipped: condition test deferred'
+        detail = f": {situation.logged}" if situation.logged else ""
+        _log_warning(situation, text + detail)
+        return
+    if answer is not _Answer.YES:
+        return
+    if situation.said and situation.phase & Phase.MESSAGE:
+        situation.message.add_headers.append(situation.said)
+    # Without a log message of its own the header's text would be logged: Exim does not.
+    if situation.logged and situation.logged != situation.said:
+        _log_warning(situation, situation.logged)
+
+
+def _log_warning(situation: Situation, text: str) -> None:
+    if text in situation.message.warned:
+        return
+    situation.message.warned.add(text)
+    events.acl_warning(situation.log, situation.who(), text, situation.ctx.message.message_id)
+
+
+def _find(acls: Acls, situation: Situation, entry: Template) -> Program:
+    return acls.called(expand(situation.ctx, entry), entry.where)

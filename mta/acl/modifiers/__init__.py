@@ -1,0 +1,1 @@
+"""The modifiers: what an ACL says, logs, sets, adds and waits for."""

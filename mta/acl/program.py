@@ -1,0 +1,76 @@
+"""Statements as data: what the parser makes and the engine runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from mta.acl.registry import Word
+from mta.base.errors import Where
+from mta.config.template import Template
+
+
+class Verb(Enum):
+    """What a statement does when its conditions hold."""
+
+    ACCEPT = "accept"
+    DEFER = "defer"
+    DENY = "deny"
+    DISCARD = "discard"
+    DROP = "drop"
+    REQUIRE = "require"
+    WARN = "warn"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Step:
+    """One condition or modifier.
+
+    `variable` is the one of `set acl_… = …`; `arguments` are what `acl = NAME …` hands over.
+    """
+
+    word: Word
+    argument: Template
+    negated: bool = False
+    variable: str = ""
+    arguments: tuple[Template, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Statement:
+    """A verb and its steps in the order in which they were written."""
+
+    verb: Verb
+    steps: tuple[Step, ...]
+    where: Where
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Program:
+    """One ACL."""
+
+    name: str
+    statements: tuple[Statement, ...] = field(default=())
+
+
+class Action(Enum):
+    """What an ACL decides."""
+
+    ACCEPT = "accept"
+    DENY = "deny"
+    DEFER = "defer"
+    DISCARD = "discard"
+    DROP = "drop"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The decision, what the client is told ("" for the usual words), and the log's words."""
+
+    action: Action
+    message: str = ""
+    log: str = ""
+
+
+ACCEPTED = Verdict(Action.ACCEPT)
+DENIED = Verdict(Action.DENY)
