@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from mta.base.trust import Trusted
@@ -98,3 +98,7 @@ class Outcome:
     remote_text: str = ""  # the remote server's reply, for the bounce
     reused: bool = False  # the connection had carried another message before ("*" in the log)
     file: str = ""  # what was written, where the log names it
+
+    def about(self, address: str) -> Outcome:
+        """The same said of another recipient."""
+        return replace(self, address=address)

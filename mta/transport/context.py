@@ -1,0 +1,103 @@
+"""What the options of a transport may speak of, in the process that delivers.
+
+Everything comes from the parcel: this process may not read the spool.  Values that the parcel
+does not know by name are the message's variables (`acl_m_…`, `acl_c_…`, `sender_host_…`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from mta.config.model import Configuration
+from mta.expand.context import Connection, Context, Message, Place
+from mta.lookup.api import Tables
+from mta.mail import header
+from mta.transport.api import Parcel, ParcelRecipient
+
+
+def context_for(
+    conf: Configuration, tables: Tables, parcel: Parcel, recipient: ParcelRecipient
+) -> Context:
+    """The context of this delivery for one recipient, the first where there are several."""
+    return Context(
+        conf,
+        tables,
+        connection=_connection(parcel.values),
+        message=_message(parcel),
+        place=_place(parcel, recipient),
+    )
+
+
+def _connection(values: dict[str, str]) -> Connection:
+    return Connection(
+        host_address=values.get("sender_host_address", ""),
+        host_port=_number(values.get("sender_host_port", "")),
+        host_name=values.get("sender_host_name", ""),
+        interface_address=values.get("received_ip_address", ""),
+        interface_port=_number(values.get("received_port", "")),
+        active_hostname=values.get("smtp_active_hostname", ""),
+        helo_name=values.get("sender_helo_name", ""),
+        protocol=values.get("received_protocol", ""),
+        ident=values.get("sender_ident", ""),
+        authenticated_id=values.get("authenticated_id", ""),
+        authenticated_sender=values.get("authenticated_sender", ""),
+        acl_c={name[4:]: text for name, text in values.items() if name.startswith("acl_c")},
+    )
+
+
+def _message(parcel: Parcel) -> Message:
+    values = parcel.values
+    return Message(
+        message_id=parcel.message_id,
+        sender=values.get("sender_address", parcel.sender),
+        recipients=[recipient.address for recipient in parcel.recipients],
+        headers=header.parse_block(parcel.headers)[0],
+        size=len(parcel.headers) + 1 + parcel.body_size,
+        received_time=parcel.received_time,
+        body_linecount=_number(values.get("body_linecount", "")),
+        max_received_linelength=_number(values.get("max_received_linelength", "")),
+        body_start=_body_of(parcel),
+        acl_m={name[4:]: text for name, text in values.items() if name.startswith("acl_m")},
+        return_path=parcel.sender,
+        originator_uid=_number(values.get("originator_uid", "-1")),
+        originator_gid=_number(values.get("originator_gid", "-1")),
+    )
+
+
+def _body_of(parcel: Parcel) -> Callable[[int], bytes]:
+    def start(limit: int) -> bytes:
+        return os.pread(parcel.body, min(limit, parcel.body_size), parcel.body_offset)
+
+    return start
+
+
+def _place(parcel: Parcel, recipient: ParcelRecipient) -> Place:
+    origin_part, _, origin_domain = recipient.origin.rpartition("@")
+    host = parcel.hosts[0] if parcel.hosts else None
+    return Place(
+        local_part=recipient.local_part,
+        domain=recipient.domain,
+        local_part_prefix=recipient.prefix,
+        local_part_suffix=recipient.suffix,
+        local_part_data=recipient.local_part_data,
+        domain_data=recipient.domain_data,
+        original_local_part=origin_part,
+        original_domain=origin_domain,
+        address_data=recipient.address_data,
+        home=recipient.home,
+        router_name=parcel.router,
+        transport_name=parcel.transport,
+        address_file=parcel.file,
+        address_pipe=parcel.pipe,
+        host=host.name if host else "",
+        host_address=host.address if host else "",
+        host_port=host.port if host else 0,
+    )
+
+
+def _number(text: str) -> int:
+    digits = text.removeprefix("-")
+    return (
+        int(text) if digits.isascii() and digits.isdigit() and len(digits) < 18 else 0
+    )  # ascii: tested

@@ -1,0 +1,1 @@
+"""The transport drivers, each in the file that its name says."""

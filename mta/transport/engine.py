@@ -1,0 +1,262 @@
+"""The transports of a configuration: what all have in common, and finding their drivers.
+
+`driver = smtp` means mta/transport/drivers/smtp.py; only the drivers that the configuration
+names are loaded.  A transport is made once for each generation, before the first fork.  What a
+delivery process keeps from one parcel to the next, an open connection for instance, is in its
+own copy of the transport, and is given up by `close`.
+
+Raises:   ConfigError at load.  A delivery raises TempFail, PermFail, ExpansionFail or OSError
+          for the whole parcel and answers with Outcomes where recipients differ; `carry` makes
+          Outcomes of both.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable
+from typing import TypeVar
+
+from mta.base import clock
+from mta.base.errors import (
+    ConfigError,
+    ExpansionFail,
+    PermFail,
+    TempFail,
+    describe,
+    is_permanent,
+)
+from mta.base.registry import Registry, suggestion
+from mta.config import kinds
+from mta.config.model import Block, Configuration
+from mta.config.option import Configured, Option, Setting
+from mta.config.template import Template
+from mta.expand.compile import prepare
+from mta.expand.context import Context
+from mta.expand.run import expand, expand_int
+from mta.transport import drivers, headers, later
+from mta.transport.api import Outcome, Parcel, ParcelRecipient, Result
+from mta.transport.writing import Stream
+
+EXPANSION_FAILED = -27  # the number that Exim's retry records have for it
+
+
+class Transport(Configured):
+    """The options of every transport, and the parts of a delivery that all share."""
+
+    is_local = True
+    # How long a process may wait for its next parcel with what `close` gives up still open.
+    patience = 0.0
+
+    user = Option(kinds.expanded, "", "The user that a local delivery runs as.")
+    group = Option(kinds.expanded, "", "The group that a local delivery runs as.")
+    initgroups = Option(
+        kinds.boolean, "false", "Give a local delivery all groups of its user."
+    )
+    home_directory = Option(kinds.expanded, "", "What $home is, unless a router set it.")
+    current_directory = Option(
+        kinds.expanded, "", "The directory that a local delivery runs in."
+    )
+    headers_add = Option(kinds.header_lines, "", "Header lines that are added at delivery.")
+    headers_remove = Option(
+        kinds.header_lines,
+        "",
+        "Names of headers, colons between, that are removed at delivery.",
+    )
+    return_path = Option(kinds.expanded, "", "The sender that the next host or mailbox sees.")
+    return_path_add = Option(kinds.boolean, "false", "Add Return-path: with the sender.")
+    delivery_date_add = Option(kinds.boolean, "false", "Add Delivery-date:.")
+    envelope_to_add = Option(
+        kinds.boolean, "false", "Add Envelope-to: with the original recipients."
+    )
+    message_size_limit = Option(
+        kinds.expanded,
+        "0",
+        "The largest message that is delivered, in octets; 0 for no limit.",
+    )
+    rcpt_include_affixes = Option(
+        kinds.boolean, "false", "Keep prefix and suffix of the local part in what is sent on."
+    )
+    disable_logging = Option(kinds.boolean, "false", "Log nothing when a delivery succeeds.")
+    debug_print = Option(kinds.expanded, "", "Shown when debugging.")
+
+    def __init__(self, block: Block) -> None:
+        super().__init__(list(block.settings))
+        self.name = block.name
+        self.driver = block.driver
+        self.block = block
+
+    def check(self) -> None:
+        """Raise ConfigError for options that do not go together."""
+
+    def deliver(self, ctx: Context, parcel: Parcel) -> list[Outcome]:
+        """Deliver, and say for each recipient what became of it."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Give up what is kept between parcels."""
+
+    # What the drivers make their deliveries of.
+
+    def value(self, ctx: Context, option: Template | None, name: str) -> str | None:
+        """The expanded value of an option; None if it is unset or forced its own failure."""
+        if option is None:
+            return None
+        try:
+            return expand(ctx, option)
+        except ExpansionFail as failure:
+            if failure.forced:
+                return None
+            raise TempFail(
+                f'Expansion of "{option.text}" ({name} of {self.name} transport) failed: '
+                f"{failure.text}",
+                code=EXPANSION_FAILED,
+            ) from failure
+
+    def sender(self, ctx: Context, parcel: Parcel) -> str:
+        """The return path of a parcel."""
+        changed = self.value(ctx, self.return_path, "return_path")
+        return parcel.sender if changed is None else changed
+
+    def stream(self, ctx: Context, parcel: Parcel, return_path: str) -> Stream:
+        """The message with the headers that this transport gives it.
+
+        Raises PermFail if it is too large.
+        """
+        self._check_size(ctx, parcel)
+        unwanted = list(parcel.headers_remove)
+        unwanted += headers.names(self.value(ctx, self.headers_remove, "headers_remove") or "")
+        block = headers.without(parcel.headers, unwanted)
+        for line in parcel.headers_add:
+            block += headers.lines(line, f"headers_add of {parcel.router} router")
+        added = self.value(ctx, self.headers_add, "headers_add") or ""
+        if added:
+            block += headers.lines(added, f"headers_add of {self.name} transport")
+        before = headers.trace(
+            return_path=return_path if self.return_path_add else None,
+            envelope_to=_origins(parcel) if self.envelope_to_add else (),
+            delivered=clock.now() if self.delivery_date_add else None,
+        )
+        return Stream(before + block, parcel.body, parcel.body_offset, parcel.body_size)
+
+    def _check_size(self, ctx: Context, parcel: Parcel) -> None:
+        option = self.message_size_limit
+        if option is None or option.text == "0":
+            return
+        limit = expand_int(ctx, option)
+        size = len(parcel.headers) + 1 + parcel.body_size
+        if 0 < limit < size:
+            raise PermFail(
+                f"message is too big (transport limit = {limit})", status="5.2.3", code=-31
+            )
+
+    def recipient_text(self, recipient: ParcelRecipient) -> str:
+        """The address of a recipient as the next host gets it."""
+        if self.rcpt_include_affixes or not (recipient.prefix or recipient.suffix):
+            return recipient.address
+        return f"{recipient.local_part}@{recipient.address.rpartition('@')[2]}"
+
+
+def _origins(parcel: Parcel) -> list[str]:
+    return [recipient.origin for recipient in parcel.recipients]
+
+
+def carry(transport: Transport, ctx: Context, parcel: Parcel) -> list[Outcome]:
+    """Deliver a parcel; whatever a transport raises becomes an outcome of each recipient."""
+    try:
+        return transport.deliver(ctx, parcel)
+    except ExpansionFail as failure:
+        text = f"{transport.name} transport: {failure.text}"
+        return for_all(parcel, Outcome("", Result.DEFER, text, "4.3.5", EXPANSION_FAILED))
+    except TempFail as failure:
+        defer = Outcome("", Result.DEFER, failure.text, failure.status, failure.code)
+        return for_all(parcel, defer)
+    except PermFail as failure:
+        fail = Outcome("", Result.FAIL, failure.text, failure.status, failure.code)
+        return for_all(parcel, fail)
+    except OSError as error:
+        result, status = Result.DEFER, "4.3.0"
+        if is_permanent(error):
+            result, status = Result.FAIL, "5.3.0"
+        named = f"{error.filename}: " if error.filename else ""
+        text = f"{named}{describe(error)}"
+        return for_all(parcel, Outcome("", result, text, status, error.errno or 0))
+
+
+def for_all(parcel: Parcel, outcome: Outcome) -> list[Outcome]:
+    """The same outcome for every recipient of a parcel."""
+    return [outcome.about(recipient.address) for recipient in parcel.recipients]
+
+
+DRIVERS: Registry[type[Transport]] = Registry("transport driver")
+T = TypeVar("T", bound=Transport)
+
+
+def transport(name: str) -> Callable[[type[T]], type[T]]:
+    """Declare a class as the transport driver of this name."""
+
+    def declare(cls: type[T]) -> type[T]:
+        DRIVERS.add(name, cls, cls.__doc__)
+        return cls
+
+    return declare
+
+
+def load_transports(conf: Configuration) -> dict[str, Transport]:
+    """All transports of a configuration by name, compiled.  Raises ConfigError."""
+    made: dict[str, Transport] = {}
+    for block in conf.transports:
+        made[block.name] = _make(block)
+    prepare(list(made.values()))
+    return made
+
+
+def load_all() -> None:
+    """Load every driver there is: for the manual and for tests."""
+    for name in _available():
+        importlib.import_module(f"{drivers.__name__}.{name}")
+
+
+def _available() -> list[str]:
+    return [module.name for module in pkgutil.iter_modules(drivers.__path__)]
+
+
+def _make(block: Block) -> Transport:
+    cls = _driver(block)
+    options = cls.options()
+    for setting in block.settings:
+        _refuse_later(block, setting, list(options))
+    made = cls(block)
+    made.check()
+    return made
+
+
+def _driver(block: Block) -> type[Transport]:
+    available = _available()
+    if block.driver in later.DRIVERS:
+        raise ConfigError(
+            block.where,
+            f'transport {block.name}: driver "{block.driver}" is not supported yet',
+        )
+    if block.driver in available:
+        importlib.import_module(f"{drivers.__name__}.{block.driver}")
+    cls = DRIVERS.get(block.driver)
+    if cls is None:
+        raise ConfigError(
+            block.where,
+            f'transport {block.name}: cannot find transport driver "{block.driver}"',
+            suggestion(block.driver, available + list(later.DRIVERS)),
+        )
+    return cls
+
+
+def _refuse_later(block: Block, setting: Setting, known: list[str]) -> None:
+    name = setting.name
+    if name in known:
+        return
+    not_yet = later.GENERIC | later.OF_DRIVER.get(block.driver, frozenset())
+    if not not_yet.isdisjoint((name, name.removeprefix("no_"), name.removeprefix("not_"))):
+        raise ConfigError(
+            setting.where,
+            f'transport {block.name}: option "{name}" is not supported yet',
+        )
