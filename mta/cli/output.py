@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import click
 
@@ -27,23 +27,27 @@ class Group(click.Group):
         try:
             return super().invoke(ctx)
         except control.Unreachable as error:
-            fail(f"{error}; start one with: mta run, or mta demo", os.EX_UNAVAILABLE)
+            raise failure(
+                f"{error}; start one with: mta run, or mta demo", os.EX_UNAVAILABLE
+            ) from error
         except control.Refused as error:
-            fail(str(error), os.EX_NOPERM)
+            raise failure(str(error), os.EX_NOPERM) from error
         except (place.Unplaced, ConfigError) as error:
-            fail(str(error), os.EX_CONFIG)
+            raise failure(str(error), os.EX_CONFIG) from error
         except MtaError as error:
-            fail(str(error), os.EX_DATAERR)
+            raise failure(str(error), os.EX_DATAERR) from error
         except PermissionError as error:
-            fail(f"{error.filename}: {describe(error)}; try it as root", os.EX_NOPERM)
+            raise failure(
+                f"{error.filename}: {describe(error)}; try it as root", os.EX_NOPERM
+            ) from error
         except OSError as error:
-            fail(f"{error.filename}: {describe(error)}", os.EX_OSERR)
+            raise failure(f"{error.filename}: {describe(error)}", os.EX_OSERR) from error
 
 
-def fail(text: str, code: int) -> NoReturn:
-    """Say what is wrong and leave."""
+def failure(text: str, code: int) -> click.exceptions.Exit:
+    """Say what is wrong; what is to be raised to leave with this exit code."""
     click.secho(f"mta: {text}", fg="red", err=True)
-    raise click.exceptions.Exit(code)
+    return click.exceptions.Exit(code)
 
 
 def note(text: str) -> None:

@@ -52,7 +52,7 @@ def spool_directory(given: str, macros: list[str]) -> str:
 
 def _spool_of(file: str, macros: list[str]) -> str:
     from mta.base.errors import ConfigError
-    from mta.config.load import quick_spool_directory
+    from mta.config.quick import quick_spool_directory
 
     try:
         return quick_spool_directory(file, parse_macros(macros))

@@ -90,7 +90,9 @@ def show(
     spool = Spool(path, split=True)
     message = Message.open(spool, message_id, lock=False)
     if message is None:
-        output.fail(f"{message_id} is not in {path}: it is done or was removed", os.EX_NOINPUT)
+        raise output.failure(
+            f"{message_id} is not in {path}: it is done or was removed", os.EX_NOINPUT
+        )
     with message:
         facts = _facts(message)
         facts["log"] = _text(mailq.content(path, "view-log", message_id))
