@@ -91,11 +91,12 @@ class Place:
     host_port: int = 0
     sender_address_data: str = ""
     acl_verify_message: str = ""
+    router_variables: dict[str, str] = field(default_factory=dict)  # r_… set by routers
 
 
 @dataclass(slots=True)
 class Context:
-    """All that one expansion can see.  `values` holds $value, $item, $1 … while items run."""
+    """All that one expansion can see.  `values` holds $value, $item … while items run."""
 
     conf: Configuration
     tables: Tables
@@ -103,3 +104,5 @@ class Context:
     message: Message = field(default_factory=Message)
     place: Place = field(default_factory=Place)
     values: dict[str, str] = field(default_factory=dict)
+    captures: tuple[str, ...] = ()  # $0, $1 … of the match that was made last
+    steps: int = 0  # taken by loops of this expansion; bounded, see expand.run

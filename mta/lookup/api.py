@@ -1,12 +1,96 @@
-"""What a look-up is, how its driver is found, and what is kept open between look-ups."""
+"""What a look-up is, how its driver is found, and what is kept open between look-ups.
+
+A driver is found by its file name: `lsearch` is mta/lookup/drivers/lsearch.py, which declares
+it with @lookup.  What a look-up returns is Trusted: it stands in the administrator's tables.
+"""
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
+from collections.abc import Callable
 from dataclasses import dataclass, field
+
+import mta.lookup.drivers
+from mta.base.errors import TempFail
+from mta.base.registry import Registry
+from mta.base.trust import Trusted
 
 
 @dataclass(slots=True)
 class Tables:
-    """The open files and the answers that one process keeps; made after the fork."""
+    """The open files and the answers that one process keeps; made after the fork.
+
+    `opened` belongs to the drivers, by (driver, file); `programs` holds strings that came up
+    at run time, and `lists` lists that did, each compiled; all are bounded by their users.
+    """
 
     opened: dict[tuple[str, str], object] = field(default_factory=dict)
+    programs: dict[str, object] = field(default_factory=dict)
+    lists: dict[tuple[object, str], object] = field(default_factory=dict)
+
+
+class CannotOpen(TempFail):
+    """The table itself cannot be had: worse than a key that cannot be looked up now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One question: the key, the table (or "" for a query-style look-up), the options."""
+
+    key: str
+    file: Trusted
+    options: tuple[str, ...] = ()
+    # Entries of a table that are strings to be expanded (wildlsearch) are expanded by this.
+    expand: Callable[[Trusted], str] | None = None
+
+    def option(self, name: str) -> str:
+        """The value of an option such as ret=full, "" if it was not given."""
+        for each in self.options:
+            key, _, value = each.partition("=")
+            if key == name:
+                return value
+        return ""
+
+
+class Lookup:
+    """A kind of table.  A query-style one has no file: its key says everything."""
+
+    query_style = False
+
+    def find(self, tables: Tables, query: Query) -> Trusted | None:
+        """What the table says for this key, None if nothing.  Raises TempFail."""
+        raise NotImplementedError
+
+
+LOOKUPS: Registry[Lookup] = Registry("lookup")
+
+
+def lookup(name: str) -> Callable[[type[Lookup]], type[Lookup]]:
+    """Declare a driver."""
+
+    def declare(driver: type[Lookup]) -> type[Lookup]:
+        LOOKUPS.add(name, driver(), driver.__doc__)
+        return driver
+
+    return declare
+
+
+def names() -> list[str]:
+    """The names of all drivers that exist, loaded or not."""
+    return sorted(each.name for each in pkgutil.iter_modules(mta.lookup.drivers.__path__))
+
+
+def driver(name: str) -> Lookup | None:
+    """The driver of this name, loaded now if need be; None if there is none."""
+    found = LOOKUPS.get(name)
+    if found is None and name in names():
+        importlib.import_module(f"{mta.lookup.drivers.__name__}.{name}")
+        found = LOOKUPS.get(name)
+    return found
+
+
+def load_all() -> None:
+    """Load every driver, for manuals and tests."""
+    for name in names():
+        driver(name)

@@ -1,0 +1,163 @@
+"""Compiling strings: nodes → closures, kept in the template they came from.
+
+Called by whoever loads a part of the configuration, before the first fork.  A string that
+cannot be compiled gets a program that fails with Exim's words when it is run, since Exim finds
+such errors only then; `prepare` returns them, so that a loader can warn or refuse.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, fields, is_dataclass
+
+import mta.expand.conditions
+import mta.expand.items
+import mta.expand.operators
+import mta.expand.variables
+from mta.base.errors import ConfigError, ExpansionFail, Where
+from mta.base.trust import Trusted
+from mta.config.model import Configuration
+from mta.config.option import Configured
+from mta.config.template import Template
+from mta.expand.context import Context
+from mta.expand.nodes import Check, Item, Joined, Node, Program, Test, Text, Variable
+from mta.expand.parser import Reader
+from mta.expand.trust import keep_all, trusted
+
+_FAMILIES = (
+    mta.expand.conditions,
+    mta.expand.items,
+    mta.expand.operators,
+    mta.expand.variables,
+)
+for _family in _FAMILIES:
+    for _module in pkgutil.iter_modules(_family.__path__, _family.__name__ + "."):
+        importlib.import_module(_module.name)
+
+
+@dataclass(slots=True, eq=False)
+class Compiled:
+    """The program of a template; `constant` is its value where that is always the same.
+
+    `lists` keeps what `match` made of a constant list, by the kind of the list.
+    """
+
+    run: Program
+    constant: Trusted | None = None
+    error: ExpansionFail | None = None
+    node: Node | None = field(default=None, repr=False)
+    lists: dict[object, object] = field(default_factory=dict, repr=False)
+
+
+def compile_text(text: str, where: Where) -> Compiled:
+    """The program of a text that nobody but the administrator may have written."""
+    if "$" not in text and "\\" not in text:
+        return _constant(trusted(text))
+    try:
+        reader = Reader(text, where)
+        node = reader.sequence(closing=False)
+    except ExpansionFail as error:
+        return Compiled(_failing(error), error=error)
+    if isinstance(node, Text):
+        return _constant(node.text)
+    return Compiled(program_of(node), node=node)
+
+
+def compile_template(template: Template) -> ConfigError | None:
+    """Fill a template's program; returns what is wrong with it, if anything is."""
+    error = compiled(template).error
+    if error is None:
+        return None
+    return ConfigError(template.where, f'failed to expand "{template.text}": {error.text}')
+
+
+def compiled(template: Template) -> Compiled:
+    """The program of a template, made now if it was not made at load."""
+    program = template.program
+    if not isinstance(program, Compiled):
+        program = template.program = compile_text(template.text, template.where)
+    return program
+
+
+def prepare(*things: object) -> list[ConfigError]:
+    """Compile every template in these: configurations, groups of options, lists of any.
+
+    Returns what is wrong, in the order found.
+    """
+    found: list[ConfigError] = []
+    for template in templates(things):
+        if (error := compile_template(template)) is not None:
+            found.append(error)
+    return found
+
+
+def templates(thing: object) -> Iterator[Template]:
+    """All templates in a configuration, a group of options, or a collection of such."""
+    if isinstance(thing, Template):
+        yield thing
+    elif isinstance(thing, Configured):
+        for value in vars(thing).values():
+            yield from templates(value)
+    elif isinstance(thing, dict):
+        for value in thing.values():
+            yield from templates(value)
+    elif isinstance(thing, (list, tuple, set, frozenset)):
+        for value in thing:
+            yield from templates(value)
+    elif isinstance(thing, Configuration) or (is_dataclass(thing) and not _is_plain(thing)):
+        for each in fields(thing):
+            yield from templates(getattr(thing, each.name))
+
+
+def _is_plain(thing: object) -> bool:
+    return isinstance(thing, (type, Where, Compiled))
+
+
+def program_of(node: Node) -> Program:
+    """The closure that a node becomes."""
+    match node:
+        case Text(text):
+            return lambda ctx: text
+        case Variable(_, read):
+            return read
+        case Item(_, parts, make, tests):
+            return make(programs_of(parts), checks_of(tests))
+        case Joined(parts):
+            return _joined(programs_of(parts))
+
+
+def programs_of(nodes: Iterable[Node]) -> list[Program]:
+    """The closures of several nodes."""
+    return [program_of(node) for node in nodes]
+
+
+def checks_of(tests: Iterable[Test]) -> list[Check]:
+    """The closures of conditions."""
+    return [test.make(programs_of(test.parts), checks_of(test.tests)) for test in tests]
+
+
+def _joined(programs: list[Program]) -> Program:
+    if not programs:
+        nothing = trusted("")
+        return lambda ctx: nothing
+
+    def run(ctx: Context) -> str:
+        values = [program(ctx) for program in programs]
+        return keep_all(values, "".join(values))
+
+    return run
+
+
+def _constant(text: Trusted) -> Compiled:
+    return Compiled(lambda ctx: text, constant=text)
+
+
+def _failing(error: ExpansionFail) -> Program:
+    text, forced = error.text, error.forced
+
+    def run(ctx: Context) -> str:
+        raise ExpansionFail(text, forced=forced)
+
+    return run

@@ -1,0 +1,1 @@
+"""Items ${name …}, by family; every module here is loaded."""

@@ -1,0 +1,1 @@
+"""Operators ${name:…}, by family; every module here is loaded."""

@@ -1,0 +1,1 @@
+"""Variables, by what they speak of; every module here is loaded."""

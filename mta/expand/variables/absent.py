@@ -1,0 +1,54 @@
+"""Variables whose subsystem this program does not have yet: known, and always empty.
+
+Exim leaves them empty too where the thing they speak of did not happen.
+"""
+
+from __future__ import annotations
+
+from mta.expand.context import Context
+from mta.expand.registry import variable
+
+_EMPTY = (
+    "tls_in_cipher tls_in_cipher_std tls_in_peerdn tls_in_sni tls_in_ver tls_in_ourcert"
+    " tls_in_peercert tls_out_cipher tls_out_cipher_std tls_out_peerdn tls_out_sni tls_out_ver"
+    " tls_out_ourcert tls_out_peercert tls_cipher tls_peerdn tls_sni dnslist_domain"
+    " dnslist_matched dnslist_text dnslist_value host_data sender_data queue_name"
+    " sender_host_authenticated smtp_command smtp_command_argument smtp_command_history"
+    " event_name event_data recipient_data recipient_verify_failure sender_verify_failure"
+    " malware_name spam_score spam_score_int spam_bar spam_report spam_action spf_result"
+    " spf_received dkim_verify_status dkim_domain dkim_signers dmarc_status arc_state"
+    " sender_rate sender_rate_limit sender_rate_period sending_ip_address verify_mode"
+    " authenticated_fail_id self_hostname bounce_recipient warn_message_delay"
+    " warn_message_recipients dkim_cur_signer headers_added local_scan_data thisaddress"
+).split(" ")
+_FIXED = {
+    "authentication_failed": "0",
+    "bounce_return_size_limit": "0",
+    "body_zerocount": "0",
+    "prdr_requested": "no",
+    "proxy_session": "no",
+    "runrc": "0",
+    "sending_port": "-1",
+    "tls_bits": "0",
+    "tls_in_bits": "0",
+    "tls_in_certificate_verified": "0",
+    "tls_in_ocsp": "0",
+    "tls_out_bits": "0",
+    "tls_out_certificate_verified": "0",
+    "tls_out_ocsp": "0",
+    "tls_certificate_verified": "0",
+}
+
+
+def _declare(name: str, value: str) -> None:
+    def read(ctx: Context) -> str:
+        return value
+
+    read.__doc__ = f"Not filled yet: always {value!r}."
+    variable(name, trusted=True)(read)
+
+
+for _name in _EMPTY:
+    _declare(_name, "")
+for _name, _value in _FIXED.items():
+    _declare(_name, _value)

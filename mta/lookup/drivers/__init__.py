@@ -1,0 +1,1 @@
+"""The kinds of tables, one in each file, named as the file."""

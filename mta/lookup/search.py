@@ -1,0 +1,111 @@
+"""A look-up as it is written: `partial-lsearch*@,ret=key`, and what is tried for one key.
+
+First the key itself; then, for partial-, the key with "*." before it and one leading part
+after the other cut off; then the default keys "*@domain" and "*".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from mta.base.registry import suggestion
+from mta.base.trust import Trusted
+from mta.lookup import api
+from mta.lookup.api import Lookup, Query, Tables
+
+_PARTIAL = re.compile(r"partial([0-9]*)(?:\(([^)]*)\)|-)")
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """The kind of a look-up with everything that stands around its name."""
+
+    name: str
+    driver: Lookup
+    partial: int | None = None
+    affix: str = "*."
+    default: str = ""  # "", "*" or "*@"
+    options: tuple[str, ...] = ()
+
+    def find(
+        self,
+        tables: Tables,
+        key: str,
+        file: Trusted,
+        expand: Callable[[Trusted], str] | None = None,
+    ) -> Found | None:
+        """What the table says for this key, or for what may stand in its place.
+
+        Raises TempFail.
+        """
+        if not key and not self.driver.query_style:
+            return None
+        for candidate, wild in self._candidates(key):
+            query = Query(candidate, file, self.options, expand)
+            if (data := self.driver.find(tables, query)) is not None:
+                if query.option("ret") == "key":
+                    data = Trusted(candidate)
+                return Found(data, wild)
+        return None
+
+    def _candidates(self, key: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+        yield key, ()
+        if self.driver.query_style:
+            return
+        if self.partial is not None:
+            yield from self._shorter(key, self.partial)
+        if self.default == "*@" and (at := key.rfind("@")) > 0:
+            yield "*" + key[at:], (key, key[:at])
+        if self.default:
+            yield "*", (key, key)
+
+    def _shorter(self, key: str, least: int) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Each shorter form, while at least so many parts without a wild card are left."""
+        affix = self.affix
+        if affix:
+            yield affix + key, (key, "", key)
+        labels = key.split(".")
+        # Each step costs a look-up: a key with endless dots must not.
+        for cut in range(1, min(len(labels), 128) + 1):
+            left = len(labels) - cut
+            if left < least:
+                return
+            removed, rest = ".".join(labels[:cut]), ".".join(labels[cut:])
+            if left:
+                yield affix + rest, (key, removed, rest)
+            elif affix:
+                bare = affix[:-1] if len(affix) > 1 and affix.endswith(".") else affix
+                yield bare, (key, removed, "")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The answer, and $0, $1 … for a key that matched in a shorter form."""
+
+    data: Trusted
+    captures: tuple[str, ...] = ()
+
+
+def parse_search(text: str) -> Search | str:
+    """The look-up that this describes, or what is wrong with it, in Exim's words."""
+    rest, _, options = text.partition(",")
+    name = rest
+    partial, affix = None, "*."
+    if (prefix := _PARTIAL.match(rest)) is not None:
+        partial = int(prefix[1][:3] or "2")
+        affix = "*." if prefix[2] is None else prefix[2]
+        rest = rest[prefix.end() :]
+    default = next((each for each in ("*@", "*") if rest.endswith(each)), "")
+    bare = rest.removesuffix(default)
+    driver = api.driver(bare)
+    if driver is None:
+        meant = suggestion(bare, api.names())
+        return f'unknown lookup type "{name}"' + (f" ({meant})" if meant else "")
+    if driver.query_style and (partial is not None or default):
+        which = "partial matching" if partial is not None else 'defaults using "*" or "*@"'
+        return f'"{which}" is not permitted for lookup type "{bare}"'
+    return Search(
+        bare, driver, partial, affix, default, tuple(options.split(",") if options else ())
+    )
