@@ -6,6 +6,7 @@ from mta.base.errors import ConfigError
 from mta.base.text import SPACES, lower
 from mta.config.reader import Reader
 
+DEFAULT_FILE = "/etc/mta/mta.conf"
 DEFAULT_SPOOL = "/var/spool/mta"
 
 

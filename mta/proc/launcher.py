@@ -124,11 +124,11 @@ class Launcher:
             self.loop.stop()
 
 
-def main(names: Sequence[str]) -> int:
-    """Run the launcher with the descriptors of these names."""
+def main(arguments: Sequence[str]) -> int:
+    """Run the launcher with the descriptors that the master left."""
     process.set_title("mta: launcher")
     roles.ignore_terminal()
-    inherited = roles.inherit(names)
+    inherited = roles.inherit(arguments)
     if not inherited.identities.separated:
         roles.drop(inherited.identities.mail)
     launcher = Launcher(inherited)

@@ -243,11 +243,11 @@ def plain_address(address: str) -> str:
     return str(parsed.ipv4_mapped or parsed)
 
 
-def main(names: Sequence[str]) -> int:
-    """Run the listener with the descriptors of these names."""
+def main(arguments: Sequence[str]) -> int:
+    """Run the listener with the descriptors that the master left."""
     process.set_title("mta: listener")
     roles.ignore_terminal()
-    inherited = roles.inherit(names)
+    inherited = roles.inherit(arguments)
     roles.drop(inherited.identities.network)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     os.umask(0o007)

@@ -30,6 +30,7 @@ from mta.base.errors import ConfigError, MtaError, ProtocolError
 from mta.base.version import VERSION
 from mta.config import load, snapshot
 from mta.config.model import Configuration
+from mta.config.quick import DEFAULT_FILE
 from mta.log import events
 from mta.log.sink import open_log
 from mta.net import interfaces
@@ -207,7 +208,8 @@ class Master:
         """Execute one role in a fresh interpreter, with its descriptors from 3 on."""
         ours, theirs = frames.pair()
         names, fds = self.descriptors(running, theirs)
-        command = process.interpreter(process.tree_root(), running.role.module, names)
+        arguments = [running.generation.conf.file, *names]
+        command = process.interpreter(process.tree_root(), running.role.module, arguments)
 
         def become_role() -> int:
             process.place_descriptors(fds, roles.FIRST)
@@ -491,7 +493,7 @@ def take_lock(spool: str) -> int:
 def parse_arguments(arguments: Sequence[str]) -> Order:
     """The command line of the master."""
     parser = argparse.ArgumentParser(prog="mta run", description="Run the mail daemon.")
-    parser.add_argument("-C", dest="file", default=load.DEFAULT_FILE, metavar="FILE")
+    parser.add_argument("-C", dest="file", default=DEFAULT_FILE, metavar="FILE")
     parser.add_argument("-D", dest="macros", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--foreground", action="store_true")
     parser.add_argument("--ready-fd", type=int, default=-1)

@@ -39,7 +39,7 @@ class Prepared:
 
 def prepare(inherited: roles.Inherited) -> Prepared:
     """Compile what receivers need.  Raises ConfigError."""
-    spool = Spool(str(inherited.conf.queue.spool_directory))
+    spool = inherited.open_spool()
     hints = arrival_hints(inherited.channels["arrived"])
     return Prepared(inherited, make_service(inherited, spool, hints), spool)
 

@@ -21,11 +21,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from mta.base.errors import ConfigError
+from mta.base.errors import ConfigError, ProtocolError
 from mta.config import load, snapshot
 from mta.config.model import Configuration
 from mta.log.sink import NAMES, Log
 from mta.proc.control import Drain, Ready, ReopenLogs
+from mta.spool.layout import Spool
 from mta.unix import frames, privilege, process, users
 
 FIRST = 3
@@ -122,19 +123,29 @@ class Inherited:
     sockets: list[socket.socket]  # listening for SMTP
     identities: Identities
 
+    def open_spool(self) -> Spool:
+        """The spool of the configuration; messages may be the mail or the network user's."""
+        queue, who = self.conf.queue, self.identities
+        owners = frozenset({who.mail.uid, who.network.uid})
+        return Spool(
+            str(queue.spool_directory), split=queue.split_spool_directory, owners=owners
+        )
+
     def announce(self) -> None:
         """Tell the master that this role is at work."""
         frames.send(self.control, Ready())
 
 
-def inherit(names: Sequence[str]) -> Inherited:
-    """Take over what the master left in the descriptors, by the names it gave them."""
+def inherit(arguments: Sequence[str]) -> Inherited:
+    """Take over what the master left: the configuration's name, then those of descriptors."""
+    file, *names = arguments
     numbers = dict(zip(names, range(FIRST, FIRST + len(names)), strict=True))
     for fd in numbers.values():
         os.set_inheritable(fd, False)
     process.raise_descriptor_limit()
-    conf = load.parse(snapshot.read(numbers["snapshot"]), snapshot.NAME)
-    log = Log(*(numbers[f"log-{name}"] for name in NAMES))
+    conf = load.parse(snapshot.read(numbers["snapshot"]), file)
+    main, reject, panic = (numbers[f"log-{name}"] for name in NAMES)
+    log = Log(main, reject, panic)
     rest = {name: fd for name, fd in numbers.items() if name not in COMMON}
     sockets = [socket.socket(fileno=fd) for name, fd in rest.items() if name[:5] == "smtp-"]
     channels = {
@@ -162,7 +173,7 @@ def heed_master(
     """Act on one frame of the master; False when the master is gone or talks nonsense."""
     try:
         received = frames.receive(inherited.control, (Drain, ReopenLogs))
-    except (OSError, frames.ProtocolError):
+    except (OSError, ProtocolError):
         return False
     if received is None:
         return False

@@ -27,7 +27,6 @@ from mta.proc import commands, deliverer, pickup, roles
 from mta.proc.control import Arrived, Attempt, Attempted, Run
 from mta.proc.schedule import Entry, Schedule
 from mta.spool import scan
-from mta.spool.layout import Spool
 from mta.unix import frames, process
 from mta.unix.loop import Loop, Timer
 
@@ -61,7 +60,7 @@ class Runner:
         self.inherited = inherited
         self.conf = inherited.conf
         self.log = inherited.log
-        self.spool = Spool(str(self.conf.queue.spool_directory))
+        self.spool = inherited.open_spool()
         self.delivery = deliverer.prepare(inherited, self.spool)
         self.schedule = Schedule()
         self.loop = Loop()
@@ -382,11 +381,11 @@ class Runner:
         self.helpers[pid] = ended
 
 
-def main(names: Sequence[str]) -> int:
-    """Run the runner with the descriptors of these names."""
+def main(arguments: Sequence[str]) -> int:
+    """Run the runner with the descriptors that the master left."""
     process.set_title("mta: runner")
     roles.ignore_terminal()
-    inherited = roles.inherit(names)
+    inherited = roles.inherit(arguments)
     roles.drop(inherited.identities.mail)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     os.umask(0o007)

@@ -25,10 +25,8 @@ from mta.lookup.api import Tables
 from mta.proc import roles
 from mta.transport import parcel as parcels
 from mta.transport.context import context_for
-from mta.transport.engine import Transport
+from mta.transport.engine import Transport, carry
 from mta.unix import frames, privilege, process
-
-IDLE_SECONDS = 5.0
 
 
 class Worker:
@@ -54,12 +52,12 @@ class Worker:
         kind = "user" if self.transport.is_local else "remote"
         process.set_title(f"mta: {kind} {self.who.name}")
         os.umask(0o077)
-        self.channel.settimeout(IDLE_SECONDS)
+        self.channel.settimeout(self.transport.patience or None)
         try:
             while self.next():
                 pass
         finally:
-            self.transport.leave()
+            self.transport.close()
         return 0
 
     def next(self) -> bool:
@@ -68,7 +66,7 @@ class Worker:
             received = frames.receive(self.channel, (Carry,))
         except TimeoutError:
             # Nobody needs our connections now; we stay, as leaving is the other side's word.
-            self.transport.leave()
+            self.transport.close()
             return True
         except ConnectionError:
             return False
@@ -88,7 +86,7 @@ class Worker:
         if parcel.transport != self.transport.name:
             raise ProtocolError(f"a parcel for {parcel.transport!r}")
         context = context_for(self.inherited.conf, self.tables, parcel, parcel.recipients[0])
-        outcomes = self.transport.deliver(context, parcel)
+        outcomes = carry(self.transport, context, parcel)
         with contextlib.suppress(BrokenPipeError, ConnectionError):
             for outcome in outcomes:
                 frames.send(self.channel, pack(outcome))
