@@ -147,7 +147,9 @@ class Redirect(Router):
         if same:
             return f"{local_part}@{address.domain}"
         naming = ctx.conf.naming
-        domain = naming.qualify_recipient or naming.qualify_domain or naming.primary_hostname
+        domain: str = (
+            naming.qualify_recipient or naming.qualify_domain or naming.primary_hostname
+        )
         if self.qualify_domain is not None:
             domain = expand(ctx, self.qualify_domain)
         return f"{local_part}@{domain}"
