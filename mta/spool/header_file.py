@@ -182,7 +182,7 @@ def _mark(text: str) -> bytes:
     if type(text) is Trusted:
         return b"-"
     if type(text) is Quoted:
-        return b"-(%b)-" % to_bytes(text.by)
+        return b"--(%b)" % to_bytes(text.by)
     return b"--"
 
 

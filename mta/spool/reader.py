@@ -100,8 +100,9 @@ class Message:
             if lock and not _own(fd, directory, name, status):
                 os.close(fd)
                 return None
-            _check_first_line(fd, name)
             envelope = _read_envelope(spool, directory, message_id)
+            # Only now: without a -H, a -D may be anything that a crash has left.
+            _check_first_line(fd, name)
             done = _read_journal(spool, directory, message_id)
             if done:
                 envelope = replace(envelope, nonrecipients=envelope.nonrecipients.union(done))
