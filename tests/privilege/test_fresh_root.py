@@ -1,4 +1,4 @@
-"""What a newcomer does: a fresh Debian, a copy of the tree in a path with spaces, two commands.
+"""What a newcomer does: a fresh Debian, a copy of the tree in a path with spaces, a command.
 
 The first run of a suite builds the root with debootstrap. Both releases are tried in turn, by
 the day; MTA_TEST_ALL=1 runs both.
