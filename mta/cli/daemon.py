@@ -38,7 +38,7 @@ def run(
     """
     from mta.proc import master
 
-    arguments = ["-C", place.config_file(config) or place.SYSTEM_CONFIG]
+    arguments = ["-C", config or place.SYSTEM_CONFIG]
     arguments += [f"-D{macro}" for macro in macros]
     arguments += ["--foreground"] * foreground
     arguments += ["--ready-fd", str(ready_fd), "--grace", str(grace)]

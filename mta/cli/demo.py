@@ -101,9 +101,8 @@ def _set(really_send: str) -> Stage:
             usable.append(address)
         else:
             click.echo(f"This machine has no {address}; the demo does without it.")
-    macros = [f"SPOOL={os.path.join(tree, 'spool')}"]
-    if "::1" not in usable:
-        macros.append("NO_IPV6=yes")
+    listening = " ; ".join(f"[{address}]:{PORT}" for address in usable)
+    macros = [f"SPOOL={os.path.join(tree, 'spool')}", f"INTERFACES=<; {listening}"]
     if really_send:
         macros += ["REALLY_SEND=yes", f"RELAY={really_send}"]
     return Stage(tree, tuple(macros), tuple(usable))
@@ -211,8 +210,8 @@ def _play(stage: Stage, began: float) -> None:
     sendmail = os.path.join(stage.tree, "bin", "sendmail")
     click.echo(f"Sending one message through {sendmail} and one by SMTP to port {PORT} ...")
     called = subprocess.run(
-        [sendmail, *stage.options, "-oi", f"anna@{DOMAIN}"],
-        input=bytes(_message("anna", "through sendmail", mark)),
+        [sendmail, *stage.options, "-oi", f"alice@{DOMAIN}"],
+        input=bytes(_message("alice", "through sendmail", mark)),
         timeout=ARRIVAL_SECONDS,
         check=False,
     )
@@ -221,9 +220,9 @@ def _play(stage: Stage, began: float) -> None:
             f"sendmail ended with exit code {called.returncode}", os.EX_SOFTWARE
         )
     with smtplib.SMTP(stage.addresses[0], PORT, timeout=ARRIVAL_SECONDS) as client:
-        message = _message("ben", "by SMTP", mark)
-        client.send_message(message, f"you@{DOMAIN}", [f"ben@{DOMAIN}"])
-    found = [_await_file(stage, name, mark) for name in ("anna", "ben")]
+        message = _message("bob", "by SMTP", mark)
+        client.send_message(message, f"you@{DOMAIN}", [f"bob@{DOMAIN}"])
+    found = [_await_file(stage, name, mark) for name in ("alice", "bob")]
     took = clock.monotonic() - began
     for path in found:
         _show(path)
@@ -286,7 +285,8 @@ Try next, in another terminal:
 Addresses to play with, all @{DOMAIN}:
     450     answered with 450, try again       550     refused at once
     slow    taken, but its delivery waits      bounce  taken, then returned to the sender
-    anything else has a mailbox. Mail for other domains {outside}.
+    alice, bob and you have mailboxes, all others share one: everybody.
+    Mail for other domains {outside}.
 
 Mail is in    {stage.spool}/mail
 Logs are in   {stage.spool}/log

@@ -29,11 +29,9 @@ FROM_TERMINAL = Where("command line", 1)
 def run(name: str, request: Request) -> int:
     """The modes -bP, -be, -bd and -bdf of the sendmail command; the exit code."""
     try:
-        file = _file(request.config)
-        macros = place.parse_macros(request.macros)
         if request.mode == "daemon":
             return _daemon(name, request)
-        conf = load.load(file, macros)
+        conf = load.load(*place.configuration(request.config, request.macros))
         if request.mode == "expand":
             return _expand_all(conf, request.operands)
         sys.stdout.writelines(f"{line}\n" for line in shown(conf, request.operands))
@@ -47,16 +45,11 @@ def _daemon(name: str, request: Request) -> int:
     from mta.cli import daemon
     from mta.proc import master
 
-    file = place.config_file(request.config) or place.SYSTEM_CONFIG
+    file = os.path.abspath(request.config or place.SYSTEM_CONFIG)
     arguments = ["-C", file, *(f"-D{each}" for each in request.macros)]
     if request.background:
         return daemon.start_off(name, arguments)
     return master.main([*arguments, "--foreground"])
-
-
-def _file(given: str) -> str:
-    """The configuration to look at: the one given, the system's, or that of the demo."""
-    return place.config_file(given) or os.path.join(place.tree(), "etc", "mta.conf")
 
 
 def shown(conf: Configuration, names: Sequence[str]) -> Iterable[str]:
@@ -99,8 +92,8 @@ def check(config: str, macros: tuple[str, ...], json_: bool) -> None:
     Example:
       mta check -C /etc/mta/mta.conf.new
     """
-    file = _file(config)
-    problem, remarks = examine(file, place.parse_macros(list(macros)))
+    file, values = place.configuration(config, list(macros))
+    problem, remarks = examine(file, values)
     code = 2 if problem else min(1, len(remarks))
     if json_:
         output.as_json(
@@ -146,7 +139,7 @@ def show(config: str, macros: tuple[str, ...], json_: bool, names: tuple[str, ..
     Example:
       mta config show qualify_domain message_size_limit
     """
-    conf = load.load(_file(config), place.parse_macros(list(macros)))
+    conf = load.load(*place.configuration(config, list(macros)))
     lines = list(shown(conf, names))
     if json_:
         pairs = (line.partition(" = ") for line in lines)
@@ -167,7 +160,7 @@ def expand_(config: str, macros: tuple[str, ...], json_: bool, texts: tuple[str,
     Example:
       mta expand '${uc:$primary_hostname}'
     """
-    conf = load.load(_file(config), place.parse_macros(list(macros)))
+    conf = load.load(*place.configuration(config, list(macros)))
     source = texts or tuple(line.rstrip("\n") for line in sys.stdin)
     results = {text: expanded(conf, text) for text in source}
     if json_:

@@ -48,9 +48,9 @@ def install(config: str, macros: tuple[str, ...], users_: bool, dry_run: bool) -
         raise output.failure(
             "only root can make users; --dry-run shows what would be done", os.EX_NOPERM
         )
-    file = place.config_file(config)
-    if not file:
-        file = os.path.join(place.tree(), "etc", "mta.conf")
+    default = os.path.join(place.tree(), "etc", "mta.conf")
+    known = config or os.path.exists(place.SYSTEM_CONFIG)
+    file = os.path.abspath(config or place.SYSTEM_CONFIG) if known else default
     conf = load.load(file, place.parse_macros(list(macros)))
     count = 0
     for make in (_users, _configuration, _spool):

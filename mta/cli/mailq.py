@@ -49,10 +49,11 @@ def _complain(name: str, text: str, code: int) -> int:
 
 
 def _run(request: Request) -> int:
-    spool = place.spool_directory(request.config, request.macros)
+    found = place.find(request.config, request.macros)
+    spool = found.spool
     match request.mode:
         case "run" | "run-all" | "run-frozen":
-            return _run_queue(request, spool)
+            return _run_queue(found, force=request.mode != "run")
         case "retry" | "remove":
             return _steer(request.mode, spool, request.operands)
         case "view-header" | "view-body" | "view-log":
@@ -88,36 +89,20 @@ def _show(mode: str, found: Sequence[listing.Entry]) -> None:
         sys.stdout.buffer.write(to_bytes("\n".join(lines) + "\n"))
 
 
-def _run_queue(request: Request, spool: str) -> int:
-    force = request.mode != "run"
-    asked = control.try_connect(spool)
-    if asked is None:
-        return _alone(request, spool)
-    with asked:
-        asked.count(Run(int(force)))
-    return os.EX_OK
-
-
-def _alone(request: Request, spool: str) -> int:
-    """No daemon: the same processes for this one queue run, if the caller may start them."""
-    if not may_start(spool):
-        raise control.Unreachable(f"no daemon runs with spool {spool}, and it is not yours")
+def _run_queue(found: place.Place, *, force: bool) -> int:
+    asked = control.try_connect(found.spool)
+    if asked is not None:
+        with asked:
+            asked.count(Run(int(force)))
+        return os.EX_OK
+    # No daemon: the same processes for this one queue run, if the caller may start them.
+    if not place.may_start(found.spool):
+        raise control.Unreachable(
+            f"no daemon runs with spool {found.spool}, and it is not yours"
+        )
     from mta.proc import alone
 
-    return alone.run_queue(
-        place.config_file(request.config),
-        place.parse_macros(request.macros),
-        force=request.mode != "run",
-    )
-
-
-def may_start(spool: str) -> bool:
-    """True if the caller is root or owns the spool, and so may run our processes on it."""
-    me = os.geteuid()
-    try:
-        return me in (0, os.stat(spool).st_uid)
-    except FileNotFoundError:
-        return True
+    return alone.run_queue(found.file, found.macros, force=force)
 
 
 def _steer(mode: str, spool: str, ids: Sequence[str]) -> int:

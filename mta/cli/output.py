@@ -104,7 +104,7 @@ def with_json(command: F) -> F:
 
 def spool_of(config: str, macros: Sequence[str]) -> str:
     """The spool that a command is about.  Raises Unplaced."""
-    return place.spool_directory(config, list(macros))
+    return place.find(config, list(macros)).spool
 
 
 def record(value: Any, names: Sequence[str]) -> dict[str, object]:

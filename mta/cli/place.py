@@ -2,7 +2,7 @@
 
     1. -C FILE, with the macros of -D
     2. /etc/mta/mta.conf
-    3. in a source tree: the tree's own spool, while `mta demo` runs there
+    3. in a source tree: the tree's own demo, once it has been started there
 
 No command has privileges that its caller lacks, so the caller may name any configuration: it
 only says which daemon is asked, and the daemon judges by who asks.
@@ -19,43 +19,55 @@ class Unplaced(Exception):
     """There is no usable spool; the text says why and what to do."""
 
 
+class Place:
+    """A configuration file, the macros for it, and the spool that it names."""
+
+    __slots__ = ("file", "macros", "spool")
+
+    def __init__(self, file: str, macros: dict[str, str], spool: str) -> None:
+        self.file = file
+        self.macros = macros
+        self.spool = spool
+
+
 def tree() -> str:
     """The directory that holds our packages: the top of the source tree, when run from one."""
     return os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
-def demo_spool() -> str:
-    """The spool of the demo of this source tree."""
-    return os.path.join(tree(), "spool")
+def configuration(given: str, macros: list[str]) -> tuple[str, dict[str, str]]:
+    """The configuration given, or the usual one, or the demo's; and the macros for it."""
+    if given or os.path.exists(SYSTEM_CONFIG):
+        return os.path.abspath(given or SYSTEM_CONFIG), parse_macros(macros)
+    top = tree()
+    values = {
+        "SPOOL": os.path.join(top, "spool"),
+        "INTERFACES": "<; [127.0.0.1]:2525 ; [::1]:2525",
+        **parse_macros(macros),
+    }
+    return os.path.join(top, "etc", "mta.demo.conf"), values
 
 
-def config_file(given: str) -> str:
-    """The configuration to use; "" when only the demo of the source tree is there."""
-    if given:
-        return os.path.abspath(given)
-    if os.path.exists(SYSTEM_CONFIG):
-        return SYSTEM_CONFIG
-    return ""
-
-
-def spool_directory(given: str, macros: list[str]) -> str:
-    """The spool of the configuration given, or of the usual one.  Raises Unplaced."""
-    if file := config_file(given):
-        return _spool_of(file, macros)
-    if os.path.exists(os.path.join(demo_spool(), "run", "submit")):
-        return demo_spool()
+def find(given: str, macros: list[str]) -> Place:
+    """The configuration given, or the usual one, with its spool.  Raises Unplaced."""
+    file, values = configuration(given, macros)
+    if given or file == SYSTEM_CONFIG:
+        return Place(file, values, _spool_of(file, values))
+    # The demo: its spool is known without reading the configuration.
+    if os.path.isdir(os.path.join(values["SPOOL"], "drop")):
+        return Place(file, values, values["SPOOL"])
     raise Unplaced(
-        f"there is no {SYSTEM_CONFIG}, and no demo runs in {tree()};"
+        f"there is no {SYSTEM_CONFIG}, and there was no demo yet in {tree()};"
         " give a configuration with -C FILE, or start one with: mta demo"
     )
 
 
-def _spool_of(file: str, macros: list[str]) -> str:
+def _spool_of(file: str, macros: dict[str, str]) -> str:
     from mta.base.errors import ConfigError
     from mta.config.quick import quick_spool_directory
 
     try:
-        return quick_spool_directory(file, parse_macros(macros))
+        return quick_spool_directory(file, macros)
     except ConfigError as error:
         raise Unplaced(str(error)) from error
 
@@ -67,3 +79,11 @@ def parse_macros(words: list[str]) -> dict[str, str]:
         name, _, value = word.partition("=")
         macros[name.strip(" \t")] = value.strip(" \t")
     return macros
+
+
+def may_start(spool: str) -> bool:
+    """True if the caller is root or owns the spool, and so may run our processes on it."""
+    try:
+        return os.geteuid() in (0, os.stat(spool).st_uid)
+    except OSError:
+        return False
