@@ -23,6 +23,7 @@ from mta.proc import roles
 from mta.proc.control import Free, Serve
 from mta.proc.service import arrival_hints, make_service
 from mta.receive import local
+from mta.receive.service import Service
 from mta.smtpd import session
 from mta.spool.layout import Spool
 from mta.unix import frames, process
@@ -33,7 +34,7 @@ class Prepared:
     """What the listener makes once and every receiver has from its birth."""
 
     inherited: roles.Inherited
-    service: session.Service
+    service: Service
     spool: Spool
 
 
@@ -53,24 +54,23 @@ def run(prepared: Prepared, channel: socket.socket) -> int:
         session.serve(
             prepared.service, connection, peer, (order.local_address, order.local_port)
         )
-        process.set_title("mta: receiver")
 
-    return _serve(prepared, channel, conversation)
+    return _serve(prepared, channel, "mta: receiver", conversation)
 
 
 def run_local(prepared: Prepared, channel: socket.socket) -> int:
     """The life of a receiver for local programs, from the fork on."""
 
     def conversation(connection: socket.socket, order: Serve) -> None:
-        process.set_title("mta: receiver local")
         local.serve(prepared.service, connection)
 
-    return _serve(prepared, channel, conversation)
+    return _serve(prepared, channel, "mta: receiver local", conversation)
 
 
 def _serve(
     prepared: Prepared,
     channel: socket.socket,
+    title: str,
     conversation: Callable[[socket.socket, Serve], None],
 ) -> int:
     process.keep_descriptors(
@@ -83,7 +83,7 @@ def _serve(
         ]
     )
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    process.set_title("mta: receiver")
+    process.set_title(title)
     # Tables hold open files: each receiver has its own.
     prepared.service.tables = Tables()
     try:
@@ -92,6 +92,7 @@ def _serve(
             with socket.socket(fileno=received.fds.pop()) as connection:
                 connection.setblocking(True)
                 conversation(connection, received.message)
+            process.set_title(title)
             frames.send(channel, Free())
     except ConnectionError:
         pass  # the listener has gone

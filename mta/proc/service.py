@@ -1,0 +1,70 @@
+"""What a process that receives mail is made of, put together from the configuration."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+
+from mta.acl.acls import Acls, load_acls
+from mta.acl.verifier import Result, Verification, Verifier
+from mta.base.errors import ProtocolError
+from mta.config.model import Configuration
+from mta.expand.compile import prepare
+from mta.expand.context import Context
+from mta.lookup.api import Tables
+from mta.proc import roles
+from mta.proc.control import Arrived
+from mta.receive import service
+from mta.route.api import Deferred, Failed, Undeliverable, address_of
+from mta.route.engine import Routers, load_routers
+from mta.smtpd import session
+from mta.spool.layout import Spool
+from mta.unix import frames
+
+
+def make_service(
+    inherited: roles.Inherited, spool: Spool, arrived: service.Arrived | None
+) -> service.Service:
+    """Compile what receiving needs.  Raises ConfigError."""
+    conf = inherited.conf
+    prepare(conf)
+    made = service.Service(conf, load_acls(conf), spool, inherited.log, Tables())
+    made.verifier = verifier(load_routers(conf))
+    made.converse = session.converse
+    if arrived is not None:
+        made.arrived = arrived
+    return made
+
+
+def check_acls(conf: Configuration) -> Acls:
+    """Compile the ACLs only to see that they can be.  Raises ConfigError."""
+    prepare(conf)
+    return load_acls(conf)
+
+
+def arrival_hints(channel: socket.socket) -> service.Arrived:
+    """Tell the runner of new messages.  A hint that is lost costs a delay, nothing else."""
+    channel.setblocking(False)
+
+    def arrived(message_id: str, now: bool, sender: str, domain: str) -> None:
+        # The runner may be away or behind; nobody waits for it.
+        with contextlib.suppress(OSError, ProtocolError):
+            frames.send(channel, Arrived(message_id, int(now), sender, domain))
+
+    return arrived
+
+
+def verifier(routers: Routers) -> Verifier:
+    """Ask the routers whether an address is good, without delivering anything."""
+
+    def verify(ctx: Context, address: str, kind: str) -> Verification:
+        routed = routers.route(ctx, address_of(address), verify=True, sender=kind == "sender")
+        for end in routed:
+            match end:
+                case Undeliverable(verdict=Failed(text=text, log=log, status=status)):
+                    return Verification(Result.BAD, text, log or text, status)
+                case Undeliverable(verdict=Deferred(text=text)):
+                    return Verification(Result.UNKNOWN, text, text)
+        return Verification(Result.GOOD)
+
+    return verify
