@@ -1,0 +1,186 @@
+"""Debian's Postfix and Exim as neighbours: they relay to us and take what we relay.
+
+    with peers.running("postfix", relay_to=port) as peer:
+        ... peer.address takes mail for alice@peer.test and relays relay.test to us ...
+
+Each runs in a Debian root of its own (see `debroot`) and listens on a free loopback port.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.harness import ports, roots
+from tests.harness.wait import until
+
+EXIM = """\
+primary_hostname = peer.test
+log_file_path = /var/log/exim4/%slog
+local_interfaces = 127.0.0.1
+daemon_smtp_ports = {port}
+host_lookup =
+rfc1413_query_timeout = 0s
+tls_advertise_hosts =
+smtp_accept_max = 0
+acl_smtp_rcpt = all
+begin acl
+all:
+  accept
+begin routers
+out:
+  driver = manualroute
+  domains = relay.test
+  transport = smtp
+  route_list = * 127.0.0.1::{relay_to}
+  self = send
+  no_more
+in:
+  driver = accept
+  domains = peer.test
+  check_local_user
+  transport = maildir
+begin transports
+smtp:
+  driver = smtp
+  allow_localhost
+  hosts_try_dane =
+maildir:
+  driver = appendfile
+  directory = $home/Maildir
+  maildir_format
+  create_directory
+begin retry
+* * F,1h,1s
+"""
+POSTFIX = """\
+compatibility_level = 3.6
+queue_directory = /var/spool/postfix
+command_directory = /usr/sbin
+daemon_directory = /usr/lib/postfix/sbin
+data_directory = /var/lib/postfix
+mail_owner = postfix
+setgid_group = postdrop
+maillog_file = /var/log/postfix.log
+myhostname = peer.test
+mydestination = peer.test
+inet_interfaces = 127.0.0.1
+inet_protocols = ipv4
+mynetworks = 127.0.0.0/8
+relay_domains = relay.test
+transport_maps = inline:{{ {{relay.test=smtp:[127.0.0.1]:{relay_to}}} }}
+alias_maps =
+alias_database =
+home_mailbox = Maildir/
+smtp_dns_support_level = disabled
+smtp_tls_security_level =
+minimal_backoff_time = 2s
+queue_run_delay = 2s
+"""
+LIMIT = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A neighbour at work."""
+
+    root: Path
+    port: int
+    log: Path
+
+    @property
+    def address(self) -> tuple[str, int]:
+        return ("127.0.0.1", self.port)
+
+    @property
+    def maildir(self) -> Path:
+        return self.root / "home/alice/Maildir"
+
+    def said(self) -> str:
+        """The end of its log, for the message of a failure."""
+        return self.log.read_text("utf-8", "replace")[-4000:] if self.log.exists() else ""
+
+
+def set_up_exim(root: Path, port: int, relay_to: int) -> None:
+    file = root / "etc/exim4/exim4.conf"
+    file.write_text(EXIM.format(port=port, relay_to=relay_to))
+    file.chmod(0o644)
+    empty(root / "var/spool/exim4", ("input", "msglog", "db"))
+
+
+def set_up_postfix(root: Path, port: int, relay_to: int) -> None:
+    (root / "etc/postfix/main.cf").write_text(POSTFIX.format(relay_to=relay_to))
+    master = root / "etc/postfix/master.cf"
+    kept = [line for line in master.read_text().split("\n") if line and " inet " not in line]
+    master.write_text("\n".join([*kept, f"127.0.0.1:{port} inet n - n - - smtpd", ""]))
+    empty(root / "var/spool/postfix", ("hold", "incoming", "active", "deferred", "defer"))
+
+
+def empty(spool: Path, queues: tuple[str, ...]) -> None:
+    """Remove the mail an earlier test left."""
+    for queue in queues:
+        for place, _, files in os.walk(spool / queue):
+            for file in files:
+                os.unlink(os.path.join(place, file))
+
+
+SetUp = Callable[[Path, int, int], None]
+KINDS: dict[str, tuple[str, SetUp, list[str], str]] = {
+    "exim": (
+        "exim4-daemon-heavy",
+        set_up_exim,
+        ["/usr/sbin/exim4", "-bdf", "-q5s"],
+        "var/log/exim4/mainlog",
+    ),
+    "postfix": (
+        "postfix",
+        set_up_postfix,
+        ["/usr/sbin/postfix", "start-fg"],
+        "var/log/postfix.log",
+    ),
+}
+
+
+def greets(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
+            return client.recv(512).startswith(b"220")
+    except OSError:
+        return False
+
+
+@contextmanager
+def running(kind: str, *, relay_to: int) -> Iterator[Peer]:
+    """A neighbour with empty mailboxes; the test is skipped where there can be none."""
+    if why := roots.why_not():
+        pytest.skip(why)
+    package, set_up, command, log = KINDS[kind]
+    root = roots.make(f"peer-{kind}", package)
+    peer = Peer(root, ports.free()[0], root / log)
+    shutil.rmtree(peer.maildir, ignore_errors=True)
+    peer.log.unlink(missing_ok=True)
+    set_up(root, peer.port, relay_to)
+    process = subprocess.Popen(
+        roots.entering(root.name, "root", *command),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        until(lambda: greets(peer.port), LIMIT, f"a greeting of {kind}: {peer.said()}")
+        yield peer
+    finally:
+        # unshare passes its end on to everything inside.
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
