@@ -128,8 +128,8 @@ def _make_path(path: str, mode: int) -> int:
             if make_dir(fd, name, mode):
                 os.fsync(fd)
             inner = open_dir(name, at=fd)
-            os.close(fd)
-            fd = inner
+            fd, outer = inner, fd
+            os.close(outer)
     except OSError:
         os.close(fd)
         raise
