@@ -6,7 +6,7 @@ import shutil
 import smtplib
 import socket
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -112,7 +112,7 @@ def program(name: str) -> str:
 
 
 def run(
-    command: list[str | Path], message: bytes = b"", *, seconds: float = 60.0
+    command: Sequence[str | Path], message: bytes = b"", *, seconds: float = 60.0
 ) -> subprocess.CompletedProcess[bytes]:
     """Run a mail program with a message as its input."""
     return subprocess.run(

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness import clients, daemon, mailbox
+from tests.harness.source import TREE
 
 MESSAGE = (
     b"From: Ann <ann@sender.test>\nTo: alice@local.test\nSubject: greetings\n"
@@ -113,7 +114,8 @@ def test_sendmail_delivers(mta: daemon.Running) -> None:
 
 def test_sendmail_bs_delivers(mta: daemon.Running) -> None:
     talk = (
-        b"EHLO client.test\r\nMAIL FROM:<ann@sender.test>\r\nRCPT TO:<bs@local.test>\r\nDATA\r\n"
+        b"EHLO client.test\r\nMAIL FROM:<ann@sender.test>\r\n"
+        b"RCPT TO:<bs@local.test>\r\nDATA\r\n"
         + WIRE.replace(b"\r\n.", b"\r\n..")
         + b".\r\nQUIT\r\n"
     )
@@ -126,7 +128,7 @@ def test_mailx_delivers_through_sendmail(mta: daemon.Running, tmp_path: Path) ->
     mail = clients.program("bsd-mailx")
     script = mta.place / "sendmail"
     quoted = " ".join(f"'{each}'" for each in mta.arguments())
-    script.write_text(f"#!/bin/sh\nexec '{daemon.TREE}/bin/sendmail' {quoted} \"$@\"\n")
+    script.write_text(f"#!/bin/sh\nexec '{TREE}/bin/sendmail' {quoted} \"$@\"\n")
     script.chmod(0o755)
     (tmp_path / "mailrc").write_text(f"set sendmail={script}\n")
     command = ["env", f"MAILRC={tmp_path}/mailrc", mail, "-s", "by mailx", "mailx@local.test"]

@@ -64,7 +64,7 @@ def arrives(mta: daemon.Running, number: int, message: bytes) -> bytes:
 def test_a_message_of_the_corpus_arrives_as_it_was_sent(
     mta: daemon.Running, number: int
 ) -> None:
-    # Bare CRs are refused (they smuggle), so the corpus is taken with the line ends of its files.
+    # Bare CRs are refused (they smuggle): what lines the file has are made plain ones.
     message = re.sub(rb"\r\n?", b"\n", CORPUS[number].read_bytes())
     if not message.endswith(b"\n"):
         message += b"\n"
