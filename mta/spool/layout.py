@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import errno
 import os
-from contextlib import suppress
 
 from mta.spool.errors import disk_failure
 from mta.spool.ids import subdirectory
@@ -50,9 +49,13 @@ def prepare(path: str, *, split: bool, owner: tuple[int, int] | None = None) -> 
     Called once at the start, by root or by the owner; what exists is left as it is.  Raises
     OSError.
     """
-    with suppress(FileExistsError):
-        os.makedirs(os.path.dirname(path) or ".", 0o755, exist_ok=True)
-        os.mkdir(path, SPOOL_MODE)
+    parent, name = os.path.split(os.path.abspath(path))
+    os.makedirs(parent, 0o755, exist_ok=True)
+    above = open_dir(parent)
+    try:
+        _make(above, name, SPOOL_MODE, owner)
+    finally:
+        os.close(above)
     root = open_dir(path)
     try:
         for name, mode in _TOP:

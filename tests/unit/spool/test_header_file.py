@@ -133,7 +133,6 @@ def test_a_text_quoted_for_a_lookup_stays_so() -> None:
     quoted.by = "mysql"
     octets = encode(replace(PLAIN, acl_m={"0": quoted}))
     assert b"\n--(mysql)aclm 0 5\nit''s\n" in octets
-    )
     restored = decode(octets, ID).acl_m["0"]
     assert type(restored) is Quoted
     assert (restored, restored.by) == ("it''s", "mysql")
