@@ -15,6 +15,7 @@ from mta.base.errors import ConfigError, ExpansionFail, TempFail, Where
 from mta.base.text import one_line, to_text
 from mta.cli import output, place
 from mta.cli.options import Request
+from mta.cli.say import complain
 from mta.config import load
 from mta.config.model import Configuration
 from mta.config.template import template
@@ -36,8 +37,7 @@ def run(name: str, request: Request) -> int:
             return _expand_all(conf, request.operands)
         sys.stdout.writelines(f"{line}\n" for line in shown(conf, request.operands))
     except ConfigError as error:
-        sys.stderr.write(f"{name}: {error}\n")
-        return os.EX_CONFIG
+        return complain(name, str(error), os.EX_CONFIG)
     return os.EX_OK
 
 

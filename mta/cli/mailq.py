@@ -17,6 +17,7 @@ from mta.base.errors import MtaError, describe
 from mta.base.text import to_bytes
 from mta.cli import control, listing, place
 from mta.cli.options import Request
+from mta.cli.say import complain
 from mta.proc.control import List, Remove, Retry, Run
 from mta.spool.ids import is_id
 from mta.spool.layout import Spool
@@ -30,22 +31,17 @@ def run(name: str, request: Request) -> int:
     try:
         return _run(request)
     except control.Refused as error:
-        return _complain(name, str(error), os.EX_NOPERM)
+        return complain(name, str(error), os.EX_NOPERM)
     except control.Unreachable as error:
-        return _complain(name, f"{error}; start it with: mta run", os.EX_TEMPFAIL)
+        return complain(name, f"{error}; start it with: mta run", os.EX_TEMPFAIL)
     except place.Unplaced as error:
-        return _complain(name, str(error), os.EX_CONFIG)
+        return complain(name, str(error), os.EX_CONFIG)
     except PermissionError as error:
-        return _complain(name, f"{error.filename}: {describe(error)}", os.EX_NOPERM)
+        return complain(name, f"{error.filename}: {describe(error)}", os.EX_NOPERM)
     except OSError as error:
-        return _complain(name, f"{error.filename}: {describe(error)}", os.EX_TEMPFAIL)
+        return complain(name, f"{error.filename}: {describe(error)}", os.EX_TEMPFAIL)
     except MtaError as error:
-        return _complain(name, str(error), os.EX_DATAERR)
-
-
-def _complain(name: str, text: str, code: int) -> int:
-    sys.stderr.write(f"{name}: {text}\n")
-    return code
+        return complain(name, str(error), os.EX_DATAERR)
 
 
 def _run(request: Request) -> int:
@@ -113,7 +109,7 @@ def _steer(mode: str, spool: str, ids: Sequence[str]) -> int:
             try:
                 asked.count(Retry(message_id) if mode == "retry" else Remove(message_id))
             except control.Refused as error:
-                code = _complain(message_id, str(error), os.EX_UNAVAILABLE)
+                code = complain(message_id, str(error), os.EX_UNAVAILABLE)
             else:
                 done = "has been removed" if mode == "remove" else "is being tried"
                 sys.stdout.write(f"Message {message_id} {done}\n")
@@ -135,7 +131,7 @@ def view(spool: str, mode: str, ids: Sequence[str]) -> int:
     for message_id in checked(ids):
         octets = content(spool, mode, message_id)
         if octets is None:
-            return _complain(message_id, "there is no such message", os.EX_NOINPUT)
+            return complain(message_id, "there is no such message", os.EX_NOINPUT)
         sys.stdout.buffer.write(octets)
     return os.EX_OK
 

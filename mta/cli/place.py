@@ -82,8 +82,16 @@ def parse_macros(words: list[str]) -> dict[str, str]:
 
 
 def may_start(spool: str) -> bool:
-    """True if the caller is root or owns the spool, and so may run our processes on it."""
+    """True if the caller is root or owns the spool, and so may run our processes on it.
+
+    A spool that is not there yet is made by whoever may make a directory in its place.
+    """
+    me = os.geteuid()
+    if me == 0:
+        return True
     try:
-        return os.geteuid() in (0, os.stat(spool).st_uid)
+        return os.stat(spool).st_uid == me
+    except FileNotFoundError:
+        return os.access(os.path.dirname(spool), os.W_OK)
     except OSError:
         return False

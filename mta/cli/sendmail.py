@@ -16,6 +16,7 @@ import sys
 
 from mta.cli import options
 from mta.cli.options import Request, UsageError
+from mta.cli.say import complain
 
 
 def main() -> int:
@@ -49,12 +50,6 @@ def run(name: str, arguments: list[str]) -> int:
         return _dispatch(name, request)
     except KeyboardInterrupt:
         return 130
-
-
-def complain(name: str, text: str, code: int) -> int:
-    """Say on standard error what is wrong; the exit code."""
-    sys.stderr.write(f"{name}: {text}\n")
-    return code
 
 
 def _check(name: str, request: Request) -> None:
