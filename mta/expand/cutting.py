@@ -1,4 +1,4 @@
-"""Cutting and hashing texts by octets: what length, substr, hash and nhash do in both forms."""
+"""Cutting and hashing texts by octets: length, substr, hash and nhash in both forms."""
 
 from __future__ import annotations
 
@@ -45,7 +45,8 @@ def hash_text(text: str, size: str, limit: str) -> str:
     letters = number(limit, "hash") if limit else 26
     if not 0 < letters <= len(_LETTERS):
         raise ExpansionFail(
-            f'hash upper limit must be less than or equal to {len(_LETTERS)} in "hash" expansion'
+            f"hash upper limit must be less than or equal to {len(_LETTERS)}"
+            ' in "hash" expansion'
         )
     if wanted >= len(octets):
         return text

@@ -50,14 +50,14 @@ def read(tables: Tables, query: Query) -> LinearFile:
     """The file as it is now, in Python's hands.  Raises CannotOpen."""
     place = ("linear", str(query.file))
     try:
-        state = _state(os.stat(query.file))
+        state = file_state(os.stat(query.file))
         known = tables.opened.get(place)
         if isinstance(known, LinearFile) and known.state == state:
             return known
         fd = os.open(query.file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         with open(fd, "rb") as file:
             # The state of what was opened, which may be another file by now.
-            state = _state(os.fstat(fd))
+            state = file_state(os.fstat(fd))
             octets = file.read(SIZE_LIMIT + 1)
     except (OSError, ValueError) as error:
         why = describe(error) if isinstance(error, OSError) else "not a file name"
@@ -79,7 +79,8 @@ def keep(tables: Tables, place: tuple[str, str], value: object) -> None:
     tables.opened[place] = value
 
 
-def _state(found: os.stat_result) -> tuple[int, ...]:
+def file_state(found: os.stat_result) -> tuple[int, ...]:
+    """What tells one version of a file from another."""
     return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 

@@ -56,7 +56,8 @@ def _group(reader: Reader, name: str) -> tuple[Test, ...]:
             return tuple(tests)
         if not reader.take("{"):
             raise ExpansionFail(
-                f'each subcondition inside an "{name}{{...}}" condition must be in its own {{}}'
+                f'each subcondition inside an "{name}{{...}}" condition'
+                " must be in its own {}"
             )
         tests.append(_inside(reader, f' inside "{name}{{...}}" condition'))
         reader.skip()

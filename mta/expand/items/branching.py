@@ -69,7 +69,8 @@ def lookup(reader: Reader) -> Item:
             )
     elif key is None:
         raise ExpansionFail(
-            f'missing {{key}} for lookup type "{search.name}", which is a single-key lookup type'
+            f'missing {{key}} for lookup type "{search.name}",'
+            " which is a single-key lookup type"
         )
     reader.skip()
     table = reader.argument()

@@ -1,0 +1,90 @@
+"""Domain lists: names, *suffixes, patterns, look-ups, @ and @[] for this host."""
+
+from __future__ import annotations
+
+from mta.base.errors import Where
+from mta.base.text import lower
+from mta.config.model import Configuration, ListKind
+from mta.config.template import Template
+from mta.expand.context import Context
+from mta.expand.registry import condition
+from mta.match.lists import (
+    Building,
+    Check,
+    Literal,
+    Match,
+    Subject,
+    check_template,
+    match_template,
+    match_text,
+    named,
+)
+from mta.match.local import is_local_address
+from mta.match.strings import left_by, string_item
+
+
+class _Domains:
+    """What the items of a domain list mean."""
+
+    kind = ListKind.DOMAIN
+    caseful = False
+
+    def item(self, text: str, building: Building) -> Check | Literal | None:
+        if text.startswith("+"):
+            return named(self, text, building)
+        if text.startswith("@"):
+            return _this_host(text, building)
+        return string_item(text, building)
+
+
+DOMAINS = _Domains()
+
+
+def _this_host(text: str, building: Building) -> Check | Literal:
+    matched = left_by(text)
+    if text == "@":
+
+        def primary(ctx: Context, subject: Subject) -> Match | None:
+            name = lower(ctx.conf.naming.primary_hostname)
+            return matched if subject.folded == name else None
+
+        return primary
+    if text == "@[]":
+
+        def literal(ctx: Context, subject: Subject) -> Match | None:
+            domain = subject.folded
+            if not (domain.startswith("[") and domain.endswith("]")):
+                return None
+            address = domain[1:-1].removeprefix("ipv6:")
+            return matched if is_local_address(address) else None
+
+        return literal
+    if text.startswith("@mx_"):
+        return building.wrong(f"{text} needs DNS, which is not supported yet")
+    return string_item(text, building)
+
+
+def match_domain(ctx: Context, template: Template, domain: str) -> Match | None:
+    """Does the domain match the list?  Raises TempFail."""
+    return match_template(ctx, DOMAINS, template, Subject(domain, lower(domain)))
+
+
+def check_domain_list(conf: Configuration, template: Template) -> list[str]:
+    """What is wrong with a domain list."""
+    return [str(each) for each in check_template(conf, DOMAINS, template)]
+
+
+@condition("match_domain", 2, literal=True)
+def match_domain_condition(ctx: Context, domain: str, listing: str) -> bool:
+    """True if the domain matches the domain list, in which nothing is expanded.
+
+    ${if match_domain{a.b.example}{*.b.example}{yes}{no}} → yes
+    ${if match_domain{a.example}{!a.example : *}{yes}{no}} → no
+    """
+    found = match_text(ctx, DOMAINS, listing, Subject(domain, lower(domain)), _WHERE)
+    if found is not None and found.data is not None:
+        ctx.values["value"] = found.data
+    return found is not None
+
+
+_WHERE: Where | None = None

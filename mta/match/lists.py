@@ -1,0 +1,318 @@
+"""Compiled lists: items in order, negation, named lists, files.
+
+Each kind of list says what its items mean by a `Grammar`; what all lists have in common is
+here.  Items that are wrong do not stop a list from being compiled: they fail when they are
+reached, as Exim's do, and stand in `errors` for whoever loads the configuration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from mta.base.errors import ConfigError, ExpansionFail, TempFail, Where
+from mta.base.registry import suggestion
+from mta.base.text import SPACES
+from mta.base.trust import Trusted
+from mta.config.model import Configuration, ListKind
+from mta.config.template import Template
+from mta.expand.compile import compiled
+from mta.expand.context import Context
+from mta.expand.run import expand
+from mta.expand.split import split_list
+from mta.lookup.lines import read_lines
+
+CACHE_LIMIT = 500
+_NOUNS = {
+    ListKind.DOMAIN: "domain",
+    ListKind.HOST: "host",
+    ListKind.ADDRESS: "address",
+    ListKind.LOCAL_PART: "local part",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """It matched; `data` is what the item or its look-up left, if anything."""
+
+    data: Trusted | None = None
+
+
+MATCHED = Match()
+# What a file of items answers when the line that matched has a "!".
+REFUSED = Match()
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is looked for: as it is, and in lower case where letters count alike."""
+
+    text: str
+    folded: str
+
+
+Check = Callable[[Context, Subject], Match | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """An item that is nothing but the text to be matched; several become one table."""
+
+    key: str
+    match: Match
+    caseful: bool = False
+
+
+@dataclass(slots=True)
+class Building:
+    """A list while it is compiled: which kind, where it stands, what was wrong."""
+
+    kind: ListKind
+    where: Where | None
+    caseful: bool = False
+    errors: list[ConfigError] = field(default_factory=list)
+
+    def wrong(self, reason: str, meant: str = "") -> Check:
+        """Note an error; the item raises TempFail when it is reached."""
+        self.errors.append(ConfigError(self.where, reason, meant))
+
+        def check(ctx: Context, subject: Subject) -> Match | None:
+            raise TempFail(reason)
+
+        return check
+
+
+class Grammar(Protocol):
+    """What the items of one kind of list mean.
+
+    One object for each kind, and one more where case may count from the start.
+    """
+
+    @property
+    def kind(self) -> ListKind:
+        """The kind of list."""
+
+    @property
+    def caseful(self) -> bool:
+        """True if the case of letters counts even without +caseful."""
+
+    def item(self, text: str, building: Building) -> Check | Literal | None:
+        """The check for an item without its "!", None for one that only changes others."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledList:
+    """Items in order with their signs; `default` is the answer when none matches."""
+
+    items: tuple[tuple[bool, Check], ...]
+    default: bool
+    errors: tuple[ConfigError, ...] = ()
+
+    def match(self, ctx: Context, subject: Subject) -> Match | None:
+        """What the list says.  Raises TempFail."""
+        for positive, check in self.items:
+            found = check(ctx, subject)
+            if found is None:
+                continue
+            if found is REFUSED:
+                return None if positive else MATCHED
+            return found if positive else None
+        return MATCHED if self.default else None
+
+
+def compile_list(
+    grammar: Grammar, texts: Iterable[str], where: Where | None, *, in_file: bool = False
+) -> CompiledList:
+    """Compile a list from its items."""
+    building = Building(grammar.kind, where, grammar.caseful)
+    items: list[tuple[bool, Check]] = []
+    run: list[Literal] = []
+    positive = run_positive = True
+    for text in texts:
+        positive, bare = _sign(text)
+        made = _common(grammar, bare, building, in_file=in_file)
+        if made is None:
+            continue
+        if run and (not isinstance(made, Literal) or positive != run_positive):
+            items.append((run_positive, _table(run)))
+            run = []
+        if isinstance(made, Literal):
+            run.append(made)
+            run_positive = positive
+        else:
+            items.append((positive, made))
+    if run:
+        items.append((run_positive, _table(run)))
+    return CompiledList(tuple(items), bool(items) and not positive, tuple(building.errors))
+
+
+def _sign(text: str) -> tuple[bool, str]:
+    positive = True
+    while text.startswith("!"):
+        positive, text = not positive, _trusting(text, text[1:].lstrip(SPACES))
+    return positive, text
+
+
+def _trusting(whole: str, part: str) -> str:
+    return Trusted(part) if type(whole) is Trusted else part
+
+
+def _table(run: list[Literal]) -> Check:
+    """One check for several texts: a look into a table.  The first of equal ones counts."""
+    folded: dict[str, Match] = {}
+    exact: dict[str, Match] = {}
+    for each in run:
+        (exact if each.caseful else folded).setdefault(each.key, each.match)
+    if not exact:
+        find = folded.get
+        return lambda ctx, subject: find(subject.folded)
+    return lambda ctx, subject: folded.get(subject.folded) or exact.get(subject.text)
+
+
+def _common(
+    grammar: Grammar, text: str, building: Building, *, in_file: bool
+) -> Check | Literal | None:
+    """What every kind of list has: named lists and files."""
+    if text.startswith("+") and (made := grammar.item(text, building)) is None:
+        return None
+    if text.startswith("+"):
+        return made
+    if text.startswith("/") and ";" not in text and not in_file:
+        if type(text) is not Trusted:
+            return building.wrong(f"Tainted '{text}' (file name for list) not permitted")
+        return _file(grammar, text, building.where)
+    return grammar.item(text, building)
+
+
+def named(grammar: Grammar, text: str, building: Building) -> Check:
+    """+NAME: another list, which is found when it is needed."""
+    if type(text) is not Trusted:
+        return building.wrong(f"Tainted '{text}' (name of a list) not permitted")
+    key = (grammar.kind, text[1:])
+    busy: list[bool] = []
+
+    def check(ctx: Context, subject: Subject) -> Match | None:
+        wanted = ctx.conf.lists.get(key)
+        if wanted is None:
+            raise TempFail(f'unknown named {_NOUNS[grammar.kind]} list "{text}"')
+        if busy:
+            raise TempFail(f'the named list "{text}" contains itself')
+        busy.append(True)
+        try:
+            return match_template(ctx, grammar, wanted.template, subject)
+        finally:
+            busy.pop()
+
+    return check
+
+
+def _file(grammar: Grammar, path: Trusted, where: Where | None) -> Check:
+    """/PATH: the lines of a file are items."""
+
+    def check(ctx: Context, subject: Subject) -> Match | None:
+        lines = read_lines(ctx.tables, path)
+        known = lines.made.get(grammar)
+        if not isinstance(known, CompiledList):
+            known = compile_list(grammar, lines.lines, where, in_file=True)
+            lines.made[grammar] = known
+        # The default of a list in a file does not count: only its items are put in here.
+        for positive, each in known.items:
+            found = each(ctx, subject)
+            if found is not None:
+                return found if positive else REFUSED
+        return None
+
+    return check
+
+
+def match_template(
+    ctx: Context, grammar: Grammar, template: Template, subject: Subject
+) -> Match | None:
+    """What the list of a template says; a forced failure is no match.  Raises TempFail."""
+    program = compiled(template)
+    if program.constant is not None:
+        known = program.lists.get(grammar)
+        if not isinstance(known, CompiledList):
+            known = compile_list(grammar, split_list(program.constant), template.where)
+            program.lists[grammar] = known
+        return known.match(ctx, subject)
+    try:
+        text = expand(ctx, template)
+    except ExpansionFail as error:
+        if error.forced:
+            return None
+        reason = f'failed to expand "{template.text}" ({template.where}): {error.text}'
+        raise TempFail(reason) from error
+    return match_text(ctx, grammar, text, subject, template.where)
+
+
+def match_text(
+    ctx: Context, grammar: Grammar, text: str, subject: Subject, where: Where | None
+) -> Match | None:
+    """What a list that came up at run time says.  Raises TempFail."""
+    cache = ctx.tables.lists
+    key = ((grammar, type(text) is Trusted), text)
+    known = cache.get(key)
+    if not isinstance(known, CompiledList):
+        try:
+            known = compile_list(grammar, split_list(text), where)
+        except ExpansionFail as error:
+            raise TempFail(error.text) from error
+        if len(cache) >= CACHE_LIMIT:
+            del cache[next(iter(cache))]
+        cache[key] = known
+    return known.match(ctx, subject)
+
+
+def check_template(
+    conf: Configuration, grammar: Grammar, template: Template
+) -> list[ConfigError]:
+    """What is wrong with a list, as far as its text is known when it is loaded."""
+    program = compiled(template)
+    if program.constant is None:
+        return []
+    texts = split_list(program.constant)
+    found = list(compile_list(grammar, texts, template.where).errors)
+    for text in texts:
+        _, bare = _sign(text)
+        if not bare.startswith("+") or bare in SPECIAL:
+            continue
+        if (grammar.kind, bare[1:]) not in conf.lists:
+            known = [name for kind, name in conf.lists if kind is grammar.kind]
+            noun = _NOUNS[grammar.kind]
+            meant = suggestion(bare[1:], known)
+            reason = f'unknown named {noun} list "{bare}"'
+            found.append(ConfigError(template.where, reason, meant))
+        elif _contains_itself(conf, grammar.kind, bare[1:], frozenset()):
+            reason = f'the named list "{bare}" contains itself'
+            found.append(ConfigError(template.where, reason))
+    return found
+
+
+SPECIAL = frozenset(
+    {
+        "+caseful",
+        "+include_unknown",
+        "+ignore_unknown",
+        "+include_defer",
+        "+ignore_defer",
+    }
+)
+
+
+def _contains_itself(
+    conf: Configuration, kind: ListKind, name: str, above: frozenset[str]
+) -> bool:
+    if name in above:
+        return True
+    wanted = conf.lists.get((kind, name))
+    text = None if wanted is None else compiled(wanted.template).constant
+    if text is None:
+        return False
+    inner = (_sign(each)[1] for each in split_list(text))
+    return any(
+        _contains_itself(conf, kind, each[1:], above | {name})
+        for each in inner
+        if each.startswith("+") and each not in SPECIAL
+    )
