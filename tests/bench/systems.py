@@ -150,7 +150,7 @@ class Mta(System):
         return ["/opt/mta/bin/mta", "run", "--foreground", "-C", "/etc/mta/mta.conf"]
 
 
-# Line of etc/mta.conf (its beginning, after which blanks do not count) -> what the bench needs.
+# How a line of etc/mta.conf begins -> what the bench needs in its place.
 ADAPTED = {
     "# primary_hostname =": "primary_hostname = mx.test",
     "domainlist local_domains =": "domainlist local_domains = local.test",
