@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from mta.acl.acls import Acls
+from mta.acl.headers import headers_of
 from mta.acl.phase import Phase, describe
 from mta.acl.program import (
     ACCEPTED,
@@ -95,7 +96,7 @@ def check(acls: Acls, situation: Situation, phase: Phase) -> Verdict:
 
 def _run(acls: Acls, program: Program, situation: Situation, depth: int) -> Verdict:
     for statement in program.statements:
-        situation.said = situation.logged = ""
+        situation.said = situation.logged = situation.status = ""
         progress = _Progress()
         answer = _evaluate(acls, statement, situation, progress, depth)
         if answer in _SPEAKS[statement.verb]:
@@ -103,7 +104,7 @@ def _run(acls: Acls, program: Program, situation: Situation, depth: int) -> Verd
         verdict = _decide(statement, answer, situation, progress)
         if verdict is not None:
             return verdict
-    situation.said = situation.logged = ""
+    situation.said = situation.logged = situation.status = ""
     return DENIED
 
 
@@ -186,6 +187,7 @@ def _nested(
     finally:
         ctx.values = before_call
     situation.said, situation.logged = verdict.message, verdict.log
+    situation.status = verdict.status
     match verdict.action:
         case Action.DEFER:
             return _Answer.LATER
@@ -208,7 +210,7 @@ def _speak(verb: Verb, answer: _Answer, situation: Situation, progress: _Progres
     said, logged = situation.said, situation.logged or situation.said
     if verb is Verb.WARN or (answer is _Answer.YES and verb in (Verb.ACCEPT, Verb.DISCARD)):
         # What conditions said is of no interest when they held.
-        situation.said = situation.logged = ""
+        situation.said = situation.logged = situation.status = ""
     if progress.message is not None:
         text = _words(situation, progress.message, said)
         situation.said = text or situation.said
@@ -241,18 +243,18 @@ def _decide(
         _warn(statement, answer, situation)
         return None
     if answer is _Answer.LATER:
-        return Verdict(Action.DEFER, situation.said, situation.logged)
+        return Verdict(Action.DEFER, situation.said, situation.logged, situation.status)
     if answer is _Answer.DISCARD:
-        return Verdict(Action.DISCARD, situation.said, situation.logged)
+        return Verdict(Action.DISCARD, situation.said, situation.logged, situation.status)
     denied = Action.DROP if answer is _Answer.DROP else Action.DENY
     if verb is Verb.REQUIRE:
         if answer is _Answer.YES:
             return None
-        return Verdict(denied, situation.said, situation.logged)
+        return Verdict(denied, situation.said, situation.logged, situation.status)
     if answer is _Answer.YES:
-        return Verdict(_DECISIONS[verb], situation.said, situation.logged)
+        return Verdict(_DECISIONS[verb], situation.said, situation.logged, situation.status)
     if progress.endpass:
-        return Verdict(denied, situation.said, situation.logged)
+        return Verdict(denied, situation.said, situation.logged, situation.status)
     return None
 
 
@@ -266,7 +268,7 @@ def _warn(statement: Statement, answer: _Answer, situation: Situation) -> None:
     if answer is not _Answer.YES:
         return
     if situation.said and situation.phase & Phase.MESSAGE:
-        situation.message.add_headers.append(situation.said)
+        situation.message.add_headers += headers_of([situation.said])
     # Without a log message of its own the header's text would be logged: Exim does not.
     if situation.logged and situation.logged != situation.said:
         _log_warning(situation, situation.logged)

@@ -65,11 +65,12 @@ class Action(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The decision, what the client is told ("" for the usual words), and the log's words."""
+    """The decision, what the client is told ("" for the usual words), the log's words."""
 
     action: Action
     message: str = ""
     log: str = ""
+    status: str = ""
 
 
 ACCEPTED = Verdict(Action.ACCEPT)

@@ -10,6 +10,7 @@ from mta.acl.verifier import Verification, Verifier
 from mta.base.errors import MtaError, TempFail
 from mta.expand.context import Context
 from mta.log.sink import Log
+from mta.mail.header import Header
 
 
 class AclError(MtaError):
@@ -26,11 +27,19 @@ class ConnectionEffects:
     delay_flush: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class AddedHeader:
+    """A header line to add, and where: "start", "received", "rfc" or "end"."""
+
+    header: Header
+    place: str = "end"
+
+
 @dataclass(slots=True)
 class MessageEffects:
     """What ACLs asked for that holds for one message."""
 
-    add_headers: list[str] = field(default_factory=list)
+    add_headers: list[AddedHeader] = field(default_factory=list)
     remove_headers: list[str] = field(default_factory=list)
     freeze: bool = False
     queue_only: bool = False
@@ -52,8 +61,9 @@ def _nobody() -> str:
 class Situation:
     """Where an ACL runs.
 
-    `said` and `logged` are what a condition has to say about its failure: to the client and in
-    the log.  `who` describes the client for the log; `wait` pauses for it.
+    `said`, `status` and `logged` are what a condition has to say about its failure: to the
+    client, as an enhanced status code, and in the log.  `who` describes the client for the
+    log; `wait` pauses for it.
     """
 
     ctx: Context
@@ -67,6 +77,7 @@ class Situation:
     recipient: str = ""  # the address of this RCPT
     said: str = ""
     logged: str = ""
+    status: str = ""
     log_reject_target: str = "main:reject"
 
     def verify(self, address: str, what: str) -> Verification:

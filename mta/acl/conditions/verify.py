@@ -82,7 +82,7 @@ def _judge(
         return True
     if answer.result is Result.UNKNOWN and "defer_ok" in options:
         return True
-    situation.said, situation.logged = said, logged
+    situation.said, situation.logged, situation.status = said, logged, answer.status
     if answer.result is Result.UNKNOWN:
         raise TempFail(logged)
     return False
