@@ -52,14 +52,8 @@ TOPICS: tuple[type[Configured], ...] = (
 OPTIONS: dict[str, tuple[type[Configured], Option[object]]] = {
     name: (topic, option) for topic in TOPICS for name, option in topic.options().items()
 }
-_LITERAL = (
-    "spool_directory",
-    "log_file_path",
-    "pid_file_path",
-    "primary_hostname",
-    "qualify_domain",
-    "qualify_recipient",
-)
+_PATHS = ("spool_directory", "log_file_path", "pid_file_path")
+_LITERAL = (*_PATHS, "primary_hostname", "qualify_domain", "qualify_recipient")
 _HOSTS_FILE = "/etc/hosts"
 _LARGEST_HOSTS_FILE = 1 << 20
 
@@ -248,7 +242,7 @@ def _check_literals(*topics: Configured) -> None:
                 raise ConfigError(
                     where, f'"$" in {name} is not expanded', "write the text itself"
                 )
-            if any(character in SPACES for character in value):
+            if name not in _PATHS and any(character in SPACES for character in value):
                 raise ConfigError(where, f"there is white space in {name}")
 
 
