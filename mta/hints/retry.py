@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from mta.hints.store import Row, Store
+from mta.hints.store import Row, Store, Value
 
 EXPIRE_SECONDS = 7 * 86400  # what was not touched for so long says nothing any more
 TEXT_LIMIT = 150
@@ -56,12 +56,12 @@ class Record:
 class RetryHints:
     """The retry database."""
 
-    __slots__ = ("_empty_at", "_store")
+    __slots__ = ("_seen", "_store")
 
     def __init__(self, path: str) -> None:
         self._store = Store(path, _SCHEMA)
-        # The state of the database in which we saw that it was empty.
-        self._empty_at: tuple[int, int] | None = None
+        # Whether it was empty when we looked, and in which state of the database that was.
+        self._seen: tuple[tuple[int, int], bool] | None = None
 
     def find(self, keys: Sequence[str], now: float) -> dict[str, Record]:
         """The records of these keys that are not too old to matter."""
@@ -89,7 +89,7 @@ class RetryHints:
     def save(self, records: Sequence[Record]) -> None:
         """Remember these failures."""
         if records:
-            self._empty_at = None
+            self._seen = None
             self._store.write(_SAVE, [_row(record) for record in records])
 
     def forget(self, keys: Iterable[str]) -> None:
@@ -117,13 +117,9 @@ class RetryHints:
         changes = self._store.changes()
         if changes is None:
             return True
-        if changes == self._empty_at:
-            return True
-        if self._store.read("SELECT 1 FROM retry LIMIT 1"):
-            self._empty_at = None
-            return False
-        self._empty_at = changes
-        return True
+        if self._seen is None or self._seen[0] != changes:
+            self._seen = (changes, not self._store.read("SELECT 1 FROM retry LIMIT 1"))
+        return self._seen[1]
 
 
 def _storable(text: str) -> str:
@@ -145,7 +141,17 @@ def _row(record: Record) -> Row:
 
 def _record(row: Row) -> Record:
     key, first, last, following, expired, code, text = row
-    numbers = [value if isinstance(value, int) else 0 for value in (first, last, following)]
     return Record(
-        str(key), *numbers, bool(expired), code if isinstance(code, int) else 0, str(text)
+        str(key),
+        _number(first),
+        _number(last),
+        _number(following),
+        bool(expired),
+        _number(code),
+        str(text),
     )
+
+
+def _number(value: Value) -> int:
+    # SQLite keeps what it was given, whatever the column says.
+    return value if isinstance(value, int) else 0
