@@ -1,22 +1,23 @@
 """Looking at a configuration: is it right, what does it say, what do its strings become.
 
-Nothing here needs a daemon or privileges beyond reading the file.
+Nothing here needs a daemon, privileges beyond reading the file, or packages of third parties:
+sendmail runs without them.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
-
-import click
+from collections.abc import Iterator, Sequence
 
 from mta.base.errors import ConfigError, ExpansionFail, TempFail, Where
-from mta.base.text import one_line, to_text
-from mta.cli import output, place
+from mta.base.registry import suggestion
+from mta.base.text import one_line
+from mta.cli import place
 from mta.cli.options import Request
 from mta.cli.say import complain
 from mta.config import load
+from mta.config import show as settings
 from mta.config.model import Configuration
 from mta.config.template import template
 from mta.expand.compile import compile_template, prepare
@@ -42,21 +43,47 @@ def run(name: str, request: Request) -> int:
 
 
 def _daemon(name: str, request: Request) -> int:
-    from mta.cli import daemon
+    from mta.cli import start
     from mta.proc import master
 
     file = os.path.abspath(request.config or place.SYSTEM_CONFIG)
     arguments = ["-C", file, *(f"-D{each}" for each in request.macros)]
     if request.background:
-        return daemon.start_off(name, arguments)
+        return start.start_off(name, arguments)
     return master.main([*arguments, "--foreground"])
 
 
-def shown(conf: Configuration, names: Sequence[str]) -> Iterable[str]:
-    """The settings of these names, or all.  Raises ConfigError for one that is unknown."""
-    from mta.config import show
+def shown(conf: Configuration, names: Sequence[str]) -> Iterator[str]:
+    """The lines of options, +LISTs, `router NAME`, `routers` and so on; all options for none.
 
-    return show.lines(conf, names)
+    Raises ConfigError for a name that is unknown.
+    """
+    admin = os.geteuid() == 0
+    if not names:
+        yield from settings.all_options(conf, admin=admin)
+    blocks = {
+        "router": conf.routers,
+        "transport": conf.transports,
+        "authenticator": conf.authenticators,
+    }
+    words = iter(names)
+    for word in words:
+        if word in blocks:
+            wanted = next(words, "")
+            chosen = [each for each in blocks[word] if each.name == wanted]
+            if not chosen:
+                known = [each.name for each in blocks[word]]
+                raise ConfigError(None, f"no {word} {wanted!r}", suggestion(wanted, known))
+            yield from settings.block(chosen[0], admin=admin)
+        elif word.removesuffix("s") in blocks:
+            for each in blocks[word.removesuffix("s")]:
+                yield from (*settings.block(each, admin=admin), "")
+        elif (line := settings.one_option(conf, word, admin=admin)) is not None:
+            yield line
+        else:
+            raise ConfigError(
+                None, f"no option {word!r}", suggestion(word, list(load.OPTIONS))
+            )
 
 
 def _expand_all(conf: Configuration, texts: Sequence[str]) -> int:
@@ -77,37 +104,6 @@ def expanded(conf: Configuration, text: str) -> str:
         return f"Failed: {failed.text}"
 
 
-@click.command()
-@output.placed
-@output.with_json
-def check(config: str, macros: tuple[str, ...], json_: bool) -> None:
-    """Read and compile a configuration, as the daemon does before it uses it.
-
-    \b
-    Exit code:  0  it is good
-                1  it can be used; something in it deserves a look
-                2  the daemon would refuse it
-
-    \b
-    Example:
-      mta check -C /etc/mta/mta.conf.new
-    """
-    file, values = place.configuration(config, list(macros))
-    problem, remarks = examine(file, values)
-    code = 2 if problem else min(1, len(remarks))
-    if json_:
-        output.as_json(
-            {"file": file, "usable": not problem, "error": problem, "remarks": remarks}
-        )
-    else:
-        for remark in remarks:
-            output.note(remark)
-        if problem:
-            raise output.failure(problem, code)
-        click.echo(f"{file} is good." if not remarks else f"{file} can be used.")
-    raise click.exceptions.Exit(code)
-
-
 def examine(file: str, macros: dict[str, str]) -> tuple[str, list[str]]:
     """What makes a configuration unusable ("" for nothing), and what else is to be said."""
     from mta.proc.checker import compile_all
@@ -121,54 +117,3 @@ def examine(file: str, macros: dict[str, str]) -> tuple[str, list[str]]:
     # A string that cannot be compiled fails when it is used, as Exim's do; better said now.
     remarks += [str(error) for error in prepare(conf)]
     return "", remarks
-
-
-@click.group(cls=output.Group)
-def config() -> None:
-    """Look at the configuration."""
-
-
-@config.command()
-@output.placed
-@output.with_json
-@click.argument("names", nargs=-1, metavar="[NAME]...")
-def show(config: str, macros: tuple[str, ...], json_: bool, names: tuple[str, ...]) -> None:
-    """Print settings with their values, all or the ones named.
-
-    \b
-    Example:
-      mta config show qualify_domain message_size_limit
-    """
-    conf = load.load(*place.configuration(config, list(macros)))
-    lines = list(shown(conf, names))
-    if json_:
-        pairs = (line.partition(" = ") for line in lines)
-        output.as_json({name: value for name, _, value in pairs})
-        return
-    for line in lines:
-        click.echo(line)
-
-
-@click.command(name="expand")
-@output.placed
-@output.with_json
-@click.argument("texts", nargs=-1, metavar="TEXT...")
-def expand_(config: str, macros: tuple[str, ...], json_: bool, texts: tuple[str, ...]) -> None:
-    """Show what strings of the configuration's language become; see mta-expand(5).
-
-    \b
-    Example:
-      mta expand '${uc:$primary_hostname}'
-    """
-    conf = load.load(*place.configuration(config, list(macros)))
-    source = texts or tuple(line.rstrip("\n") for line in sys.stdin)
-    results = {text: expanded(conf, text) for text in source}
-    if json_:
-        output.as_json(
-            {to_text(text.encode(errors="replace")): results[text] for text in source}
-        )
-        return
-    for text in source:
-        click.echo(one_line(results[text]))
-    if any(result.startswith("Failed: ") for result in results.values()):
-        raise click.exceptions.Exit(1)

@@ -68,7 +68,17 @@ def entries(spool: str) -> list[listing.Entry]:
     if asked is not None:
         with asked:
             return listing.oldest_first(listing.from_frames(asked.waiting(List())))
-    return listing.oldest_first(listing.from_spool(Spool(spool, split=True)))
+    return listing.oldest_first(listing.from_spool(open_spool(spool)))
+
+
+def open_spool(path: str) -> Spool:
+    """The spool itself, for looking.  Raises Unplaced if there is none, OSError."""
+    try:
+        return Spool(path, split=True)
+    except FileNotFoundError:
+        raise place.Unplaced(
+            f"{path} is no spool yet: the daemon makes it when it first starts"
+        ) from None
 
 
 def _show(mode: str, found: Sequence[listing.Entry]) -> None:
@@ -138,7 +148,7 @@ def view(spool: str, mode: str, ids: Sequence[str]) -> int:
 
 def content(spool: str, mode: str, message_id: str) -> bytes | None:
     """A file of a message as it stands in the spool.  Raises OSError, MtaError."""
-    opened = Spool(spool, split=True)
+    opened = open_spool(spool)
     try:
         if mode == "view-body":
             return _body(opened, message_id)

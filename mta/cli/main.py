@@ -43,9 +43,9 @@ COMMANDS = {  # name → module of mta.cli, name in it
     "demo": ("demo", "demo"),
     "status": ("status", "status"),
     "queue": ("queue", "queue"),
-    "check": ("inspection", "check"),
-    "config": ("inspection", "config"),
-    "expand": ("inspection", "expand_"),
+    "check": ("look", "check"),
+    "config": ("look", "config"),
+    "expand": ("look", "expand_"),
     "install": ("install", "install"),
     "test": ("selftest", "test"),
 }

@@ -12,7 +12,6 @@ from mta.base import clock
 from mta.base.text import one_line, to_text
 from mta.cli import control, listing, mailq, output
 from mta.proc.control import Remove, Retry
-from mta.spool.layout import Spool
 from mta.spool.reader import Message
 
 
@@ -87,7 +86,7 @@ def show(
     """Show one message: envelope, headers, and the log of what was tried."""
     mailq.checked([message_id])
     path = output.spool_of(config, macros)
-    spool = Spool(path, split=True)
+    spool = mailq.open_spool(path)
     message = Message.open(spool, message_id, lock=False)
     if message is None:
         raise output.failure(
