@@ -82,7 +82,7 @@ def is_private(path: str) -> bool:
     place = os.path.realpath(path)
     while place != "/":
         place = os.path.dirname(place)
-        if not os.stat(place).st_mode & 0o001:
+        if os.path.exists(place) and not os.stat(place).st_mode & 0o001:
             return True
     return False
 

@@ -108,6 +108,16 @@ def test_root_gets_the_owner_of_the_tree_to_install(installed: str) -> None:
     assert stamp(installed).stat().st_uid != 0
 
 
+def test_what_root_installs_is_of_use_to_the_users_of_the_daemon(suite: str) -> None:
+    copying = f'rm -rf /opt/mta; cp -r "{HOME}" /opt/mta; rm -rf /opt/mta/.venv'
+    script = f"{copying}; umask 077; /opt/mta/bin/mta --install-only"
+    ended = enter(suite, "root", "sh", "-c", script, network=True)
+    assert ended.returncode == 0, ended.stdout
+    python = "/opt/mta/.venv/bin/python"
+    imported = enter(suite, "bob", python, "-I", "-c", "import click, mta")
+    assert imported.returncode == 0, imported.stdout
+
+
 def test_without_python3_venv_the_message_names_the_package(installed: str) -> None:
     root = roots.path_of(f"fresh-{installed}")
     (shipped,) = root.glob("usr/lib/python3.*/ensurepip")

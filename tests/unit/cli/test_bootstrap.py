@@ -71,6 +71,7 @@ def test_a_file_below_a_closed_directory_is_private(tmp_path: Path) -> None:
     (tmp_path / "closed/python").touch()
     assert bootstrap.is_private(str(tmp_path / "closed/python"))
     assert not bootstrap.is_private("/bin/sh")
+    assert not bootstrap.is_private("/nonexistent/bin/python")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
