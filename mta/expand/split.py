@@ -51,23 +51,26 @@ def _plain(mark: str, rest: str) -> list[str]:
 
 def _doubled(mark: str, rest: str) -> list[str]:
     items: list[str] = []
-    at = 0
     # White space before an item is skipped first, so that "a : :b" has an empty item.
-    while (at := _skip(rest, at)) < len(rest):
-        item: list[str] = []
-        while True:
-            end = rest.find(mark, at)
-            if end < 0:
-                item.append(rest[at:])
-                at = len(rest)
-                break
-            item.append(rest[at:end])
-            at = end + 1
-            if not rest.startswith(mark, at) or not (item[0] or len(item) > 1):
-                break
-            item.append(mark)
+    at = _skip(rest, 0)
+    while at < len(rest):
+        if rest[at] == mark:
             at += 1
+            if not rest.startswith(mark, at):
+                items.append("")
+                at = _skip(rest, at)
+                continue
+        start, item = at, []
+        while True:
+            # What stands at `start` belongs to the item, even if it is a separator.
+            end = rest.find(mark, start + 1)
+            end = len(rest) if end < 0 else end
+            item.append(rest[start:end])
+            if not rest.startswith(mark, end + 1):
+                break
+            start = end + 1
         items.append("".join(item).strip(SPACES))
+        at = _skip(rest, end + 1)
     return items
 
 
