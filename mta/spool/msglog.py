@@ -29,6 +29,7 @@ def append(spool: Spool, envelope: Envelope, size: int, text: str, *, now: float
             fd = open_at(directory, envelope.id, _APPEND)
         except FileNotFoundError:
             fd = open_at(directory, envelope.id, _APPEND | os.O_CREAT, FILE_MODE)
+            os.fchmod(fd, FILE_MODE)
             line = to_bytes(f"{first_line(envelope, size)}\n") + line
         try:
             # One write: two processes that add lines never mix them.

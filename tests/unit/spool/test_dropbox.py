@@ -187,7 +187,8 @@ def test_leftovers_are_swept_after_a_day(path: str, box: Box) -> None:
 
 
 def test_leaving_a_message_needs_few_modules() -> None:
-    code = "before = set(sys.modules); import mta.spool.dropbox; print(*set(sys.modules) - before)"
+    load = "before = set(sys.modules); import mta.spool.dropbox"
+    code = f"{load}; print(*set(sys.modules) - before)"
     result = subprocess.run(
         [sys.executable, "-I", "-c", f"import sys; sys.path[:0] = {sys.path!r}; {code}"],
         capture_output=True,
