@@ -1,0 +1,194 @@
+"""What a message of a local program lacks is added: From:, Date:, Message-ID:, Sender:.
+
+Also what every message loses when it comes: Return-path:, Envelope-to: and Delivery-date:,
+which only a final delivery may add.  Headers that go are kept in the spool as deleted.
+
+A resent message is told by its Resent- headers; then those are what is completed.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+from dataclasses import dataclass
+
+from mta.base.text import to_bytes, to_text
+from mta.config.main.message import Fields
+from mta.config.model import Configuration
+from mta.expand.context import Context
+from mta.expand.run import expand
+from mta.mail.address import AddressError, parse_list, split
+from mta.mail.date import rfc5322
+from mta.mail.header import DELETED, Header, find, first, make
+
+_RESENT = (
+    b"resent-from",
+    b"resent-date",
+    b"resent-to",
+    b"resent-message-id",
+    b"resent-sender",
+)
+_ADDRESSES = "BCFRST"
+_LETTERS = frozenset(string.ascii_letters + string.digits)
+# Longer lists of one header are left as they are.
+MOST_ADDRESSES = 20_000
+MOST_BARE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Who the local caller is, for headers: `address` is login@qualify_domain.
+
+    `name` goes into a From: that is made; `must_be_named` asks for Sender: where From: is
+    somebody else.
+    """
+
+    address: str
+    name: str
+    must_be_named: bool
+
+
+def strip_final(headers: list[Header], fields: Fields) -> list[Header]:
+    """Delete the headers that only a final delivery adds."""
+    gone: set[bytes] = set()
+    if fields.return_path_remove:
+        gone.add(b"return-path")
+    if fields.envelope_to_remove:
+        gone.add(b"envelope-to")
+    if fields.delivery_date_remove:
+        gone.add(b"delivery-date")
+    if not any(header.kind == " " and header.name in gone for header in headers):
+        return headers
+    return [header.deleted() if header.name in gone else header for header in headers]
+
+
+def is_resent(headers: list[Header]) -> bool:
+    """True if the message was sent on by somebody who said so."""
+    return any(header.name in _RESENT for header in headers if header.kind != DELETED)
+
+
+def complete(
+    headers: list[Header], ctx: Context, author: Author | None, *, retain_sender: bool
+) -> list[Header]:
+    """The headers of a local message with what is missing, in the order in which Exim adds.
+
+    Raises ExpansionFail.
+    """
+    prefix = "Resent-" if is_resent(headers) else ""
+    found = list(headers)
+    if first(found, f"{prefix}Message-ID") is None:
+        found.append(make(f"{prefix}Message-Id", f"<{_message_id(ctx)}>"))
+    sender = ctx.message.sender
+    if first(found, f"{prefix}From") is None and sender:
+        name = author.name if author else ""
+        found.append(make(f"{prefix}From", f"{phrase(name)} <{sender}>" if name else sender))
+    if author is not None and author.must_be_named:
+        found = _name_sender(found, prefix, author, retain=retain_sender)
+    if first(found, f"{prefix}Date") is None:
+        found.append(make(f"{prefix}Date", rfc5322(ctx.message.received_time)))
+    return found
+
+
+def _message_id(ctx: Context) -> str:
+    fields = ctx.conf.fields
+    domain: str = ctx.conf.naming.primary_hostname
+    text = ""
+    if fields.message_id_header_domain is not None:
+        domain = _safe(expand(ctx, fields.message_id_header_domain), "-.") or domain
+    if fields.message_id_header_text is not None:
+        text = _safe(expand(ctx, fields.message_id_header_text), "-.!#$%&'*+/=?^_`{|}~")
+    return f"E{ctx.message.message_id}{'.' + text if text else ''}@{domain}"
+
+
+def _safe(text: str, allowed: str) -> str:
+    """The text with "-" for whatever may not stand in a message id."""
+    good = _LETTERS.union(allowed)
+    return "".join(letter if letter in good else "-" for letter in text)
+
+
+def phrase(name: str) -> str:
+    """A display name, in quotes where it has to be."""
+    if _LETTERS.union(" !#$%&'*+-/=?^_`{|}~").issuperset(name):
+        return name
+    escaped = name.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _name_sender(
+    headers: list[Header], prefix: str, author: Author, *, retain: bool
+) -> list[Header]:
+    """Drop Sender: headers that a caller made up, and say who he is if From: does not."""
+    if not retain:
+        gone = find(headers, f"{prefix}Sender")
+        headers = [header.deleted() if header in gone else header for header in headers]
+    elif first(headers, f"{prefix}Sender") is not None:
+        return headers
+    origin = first(headers, f"{prefix}From")
+    if origin is not None and addresses_of(origin) == [author.address]:
+        return headers
+    name = phrase(author.name)
+    value = f"{name} <{author.address}>" if name else author.address
+    return [*headers, make(f"{prefix}Sender", value)]
+
+
+def addresses_of(header: Header) -> list[str]:
+    """The addresses of a header line that can be read."""
+    try:
+        return parse_list(to_text(header.body), errors=[], limit=MOST_ADDRESSES)
+    except AddressError:
+        return []
+
+
+def recipients_of(
+    headers: list[Header], errors: list[tuple[str, str]]
+) -> tuple[list[Header], list[str]]:
+    """For -t: whom To:, Cc: and Bcc: name (or the Resent- ones), and the headers without Bcc:.
+
+    Raises AddressError when there are far too many.
+    """
+    prefix = b"resent-" if is_resent(headers) else b""
+    wanted = {prefix + name for name in (b"to", b"cc", b"bcc")}
+    found: list[str] = []
+    kept: list[Header] = []
+    for header in headers:
+        name = header.name
+        if name in wanted and header.kind != DELETED:
+            found += parse_list(to_text(header.body), errors=errors, limit=MOST_ADDRESSES)
+            if name.endswith(b"bcc"):
+                continue
+        kept.append(header)
+    return kept, found
+
+
+def qualify(headers: list[Header], conf: Configuration) -> list[Header]:
+    """Add the domain to bare names in the address headers of a local message."""
+    return [
+        _qualified(header, conf) if header.kind in _ADDRESSES else header for header in headers
+    ]
+
+
+def _qualified(header: Header, conf: Configuration) -> Header:
+    """One header; what is not a plain bare name or <name> stays as it is."""
+    bare = [address for address in addresses_of(header) if not split(address)[1]]
+    if not bare or len(bare) > MOST_BARE:
+        return header
+    domain = conf.naming.qualify_recipient
+    if header.kind in "FRS":
+        domain = conf.naming.qualify_domain
+    name, _, body = header.text.partition(b":")
+    text = to_text(body)
+    for address in dict.fromkeys(bare):
+        word = re.escape(address)
+        # In brackets, or between the commas of the list.
+        text = re.sub(rf"<\s*{word}\s*>", f"<{_literal(address)}@{domain}>", text)
+        text = re.sub(
+            rf"(\A|,)([ \t\n]*){word}(?=[ \t\n]*(?:,|\Z))",
+            rf"\g<1>\g<2>{_literal(address)}@{domain}",
+            text,
+        )
+    return Header(header.kind, name + b":" + to_bytes(text))
+
+
+def _literal(text: str) -> str:
+    """Text that stands for itself in the replacement of a regular expression."""
+    return text.replace("\\", "\\\\")

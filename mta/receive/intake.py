@@ -1,0 +1,489 @@
+"""One message on its way in: octets become a header, a body in the spool, an envelope.
+
+    Intake(…)      a new id; ID-D is made and locked
+    take(octets)   as often as there is something, in internal form (LF line ends)
+    finish(…)      header work, the ACL, the envelope, the commit, the log; the id
+    abandon()      nothing of it remains
+
+The body goes straight to the disk: memory does not grow with the message.  What goes wrong
+while octets come in is kept and raised by `finish`, since the rest of the message has to be
+read anyhow before the sender can be told.
+
+The order at the end: durable, logged, the hint to the queue runner, and then the caller tells
+the sender.  Raises Reject for what is refused and TempFail for what failed; both are logged.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+
+from mta.acl import engine
+from mta.acl.answer import Answer, refusal
+from mta.acl.phase import Phase
+from mta.acl.program import Action
+from mta.acl.situation import Situation
+from mta.base import clock
+from mta.base.errors import ExpansionFail, Reject, TempFail
+from mta.base.text import lower, to_bytes, to_text, trim
+from mta.expand.trust import trusted
+from mta.log import events
+from mta.mail.address import split
+from mta.mail.header import DELETED, Header, first, parse_block
+from mta.receive import fixup
+from mta.receive.received import received_header
+from mta.receive.service import Caller, Service
+from mta.spool.envelope import Envelope, Recipient
+from mta.spool.writer import begin
+from mta.unix import users
+
+TOO_BIG = "Message size exceeds maximum permitted"
+
+
+@dataclass(slots=True)
+class Terms:
+    """What is particular about this message.
+
+    `caller` is the local user who hands it in, None for a client from elsewhere; `protocol` is
+    for P= and Received:; with `from_headers` the recipients are those of the header less those
+    given.  `reason` says why it is not delivered now, "" if it is.
+    """
+
+    protocol: str
+    caller: Caller | None = None
+    author: fixup.Author | None = None
+    phase: Phase = Phase.DATA
+    fixups: bool = False
+    from_headers: bool = False
+    sender_set_untrusted: bool = False
+    queue_only: bool = False
+    reason: str = ""
+    size_limit: int = 0
+    dsn_ret: int = 0
+    dsn_envid: str = ""
+    dsn_flags: int = 0
+    discarded_by: str = ""  # which ACL discarded all recipients
+
+
+@dataclass(slots=True)
+class Counted:
+    """What is counted while a message comes in."""
+
+    size: int = 0
+    lines: int = 0
+    zeros: int = 0
+    longest: int = 0
+    open_line: int = 0
+
+    def add(self, octets: bytes) -> None:
+        """Count a piece of the body."""
+        self.lines += octets.count(b"\n")
+        self.zeros += octets.count(b"\0")
+        pieces = octets.split(b"\n")
+        longest = max(map(len, pieces))
+        first_line = self.open_line + len(pieces[0])
+        self.longest = max(self.longest, longest, first_line)
+        self.open_line = len(pieces[-1]) if len(pieces) > 1 else first_line
+
+
+@dataclass(slots=True)
+class _Header:
+    """The header while it is not known where it ends."""
+
+    octets: bytearray = field(default_factory=bytearray)
+    ended: bool = False
+    lines: list[Header] = field(default_factory=list)
+
+
+class Intake:
+    """One message being received."""
+
+    __slots__ = (
+        "_counted",
+        "_failure",
+        "_header",
+        "_incoming",
+        "_service",
+        "_situation",
+        "_terms",
+        "id",
+    )
+
+    def __init__(self, service: Service, situation: Situation, terms: Terms) -> None:
+        """Make room for a message.  Raises TempFail."""
+        self._service = service
+        self._situation = situation
+        self._terms = terms
+        self._incoming = begin(service.spool, service.ticks)
+        self.id = self._incoming.id
+        self._header = _Header()
+        self._counted = Counted()
+        self._failure: Reject | TempFail | None = None
+        message = situation.ctx.message
+        message.message_id = self.id
+        message.received_time = clock.now()
+
+    @property
+    def failed(self) -> bool:
+        """True if the message will not be taken, whatever else comes."""
+        return self._failure is not None
+
+    @property
+    def in_header(self) -> bool:
+        """True while the end of the header has not been seen."""
+        return not self._header.ended
+
+    def take(self, octets: bytes) -> None:
+        """The next octets of the message."""
+        self._counted.size += len(octets)
+        if self._failure is not None:
+            return
+        try:
+            limit = self._terms.size_limit
+            if limit and self._counted.size > limit:
+                raise Reject(552, "5.3.4", TOO_BIG)
+            if self._header.ended:
+                self._body(octets)
+            else:
+                self._collect(octets)
+        except (Reject, TempFail) as error:
+            self._failure = error
+            self._incoming.abandon()
+
+    def abandon(self) -> None:
+        """Remove what there is of the message."""
+        self._incoming.abandon()
+
+    def finish(self, recipients: list[Recipient]) -> str:
+        """Take the message for these recipients and return its id.
+
+        Raises Reject or TempFail, logged, with nothing left behind.
+        """
+        try:
+            if not self._header.ended and self._failure is None:
+                self._end_header()
+            if self._failure is not None:
+                raise self._failure
+            return self._accept(recipients)
+        except ExpansionFail as error:
+            # The administrator's own text for Received: and the like cannot be expanded.
+            failure = TempFail(f"cannot complete the header: {error.text}", status="4.3.5")
+            self._log_failure(failure)
+            raise failure from error
+        except (Reject, TempFail) as error:
+            self._log_failure(error)
+            raise
+        finally:
+            self._incoming.abandon()
+
+    # The header and the body while they come in.
+
+    def _collect(self, octets: bytes) -> None:
+        """Add to the header until its end is seen."""
+        header = self._header.octets
+        before = max(len(header) - 1, 0)
+        header += octets
+        if header[:1] == b"\n" or header.find(b"\n\n", before) >= 0:
+            self._end_header()
+        elif len(header) > self._service.conf.smtp_in.header_maxsize:
+            whole, _, rest = bytes(header).rpartition(b"\n")
+            headers, body = parse_block(whole + b"\n")
+            if not body:
+                raise self._long_header()
+            # A line that is no header ended the header some time ago.
+            self._use_header(headers, body + rest)
+
+    def _end_header(self) -> None:
+        self._use_header(*parse_block(bytes(self._header.octets)))
+
+    def _use_header(self, headers: list[Header], body: bytes) -> None:
+        self._header.ended = True
+        self._header.lines = headers
+        self._header.octets = bytearray()
+        smtp = self._service.conf.smtp_in
+        sizes = [len(header.text) for header in headers]
+        if sum(sizes) > smtp.header_maxsize:
+            raise self._long_header()
+        if smtp.header_line_maxsize and max(sizes, default=0) > smtp.header_line_maxsize:
+            raise Reject(552, "5.3.4", "A message header line is too long")
+        for header in headers:
+            longest = max(map(len, header.text.split(b"\n")))
+            self._counted.longest = max(self._counted.longest, longest)
+        if body:
+            self._body(body)
+
+    def _long_header(self) -> Reject:
+        return Reject(552, "5.3.4", "Message header is ridiculously long")
+
+    def _body(self, octets: bytes) -> None:
+        self._counted.add(octets)
+        self._incoming.write(octets)
+
+    # The end.
+
+    def _accept(self, recipients: list[Recipient]) -> str:
+        ctx, terms = self._situation.ctx, self._terms
+        headers = fixup.strip_final(self._header.lines, ctx.conf.fields)
+        if terms.from_headers:
+            headers, recipients = self._recipients_from(headers, recipients)
+        _check_loop(headers, ctx.conf.smtp_in.received_headers_max)
+        had_id = first(headers, "Message-ID")
+        if terms.fixups and self._situation.message.local_fixups:
+            headers = fixup.qualify(headers, ctx.conf)
+            headers = fixup.complete(
+                headers,
+                ctx,
+                terms.author,
+                retain_sender=ctx.conf.local.local_sender_retain,
+            )
+        ctx.message.recipients = [to.address for to in recipients]
+        trace = received_header(ctx)
+        headers = [trace, *headers] if trace else headers
+        self._show(headers)
+        discarded = self._ask_acl() or terms.discarded_by
+        headers = _changed(headers, self._situation)
+        if discarded:
+            return self._throw_away(headers, had_id, discarded)
+        return self._commit(headers, recipients, had_id)
+
+    def _recipients_from(
+        self, headers: list[Header], given: list[Recipient]
+    ) -> tuple[list[Header], list[Recipient]]:
+        """-t: the recipients of the header without those on the command line."""
+        errors: list[tuple[str, str]] = []
+        headers, found = fixup.recipients_of(headers, errors)
+        if errors:
+            item, reason = errors[0]
+            raise Reject(501, "5.1.3", f"{item[:200]}: {reason}")
+        conf = self._service.conf
+        domain = conf.naming.qualify_recipient
+        named = [each if split(each)[1] else f"{each}@{domain}" for each in found]
+        excluded: set[str] = set()
+        if conf.local.extract_addresses_remove_arguments:
+            excluded = {lower(to.address) for to in given}
+        else:
+            named += [to.address for to in given]
+        chosen = dict.fromkeys(each for each in named if lower(each) not in excluded)
+        if not chosen:
+            raise Reject(550, "5.1.3", "no recipients found in headers")
+        flags = self._terms.dsn_flags
+        return headers, [Recipient(each, dsn_flags=flags) for each in chosen]
+
+    def _show(self, headers: list[Header]) -> None:
+        """Let expansions see the message."""
+        message, counted = self._situation.ctx.message, self._counted
+        message.headers = headers
+        message.size = self._incoming.body_size + sum(len(each.text) for each in headers)
+        message.body_linecount = counted.lines
+        message.max_received_linelength = counted.longest
+
+    def _ask_acl(self) -> str:
+        """Run the ACL; "" if it accepts, or which one discards.  Raises Reject."""
+        situation, terms = self._situation, self._terms
+        verdict = engine.check(self._service.acls, situation, terms.phase)
+        if verdict.action is Action.ACCEPT:
+            return ""
+        if verdict.action is Action.DISCARD:
+            return "DATA ACL" if terms.phase is Phase.DATA else "non-SMTP ACL"
+        answer = refusal(verdict)
+        self._log_refusal(answer, temporary=verdict.action is Action.DEFER)
+        raise Refused(answer, drop=verdict.action is Action.DROP)
+
+    def _commit(
+        self, headers: list[Header], recipients: list[Recipient], had_id: Header | None
+    ) -> str:
+        effects = self._situation.message
+        envelope = self._envelope(headers, recipients)
+        size = self._incoming.commit(envelope)
+        self._log_arrival(size, had_id)
+        log = self._service.log
+        now = not (self._terms.queue_only or effects.queue_only or effects.freeze)
+        if effects.freeze:
+            events.note(log, self.id, "frozen by ACL")
+        elif effects.queue_only:
+            events.note(log, self.id, "no immediate delivery: queued by ACL")
+        elif self._terms.reason:
+            events.note(log, self.id, f"no immediate delivery: {self._terms.reason}")
+        domain = split(recipients[0].address)[1] if recipients else ""
+        self._service.arrived(self.id, now, envelope.sender, lower(domain))
+        return self.id
+
+    def _throw_away(self, headers: list[Header], had_id: Header | None, who: str) -> str:
+        """All recipients were discarded: nothing is kept, and the log tells."""
+        size = sum(len(each.text) for each in headers) + 1 + self._incoming.body_size
+        self._incoming.abandon()
+        self._log_arrival(size, had_id)
+        log = self._service.log
+        events.note(log, self.id, f"=> blackhole ({who} discarded recipients)")
+        events.completed(log, self.id)
+        return self.id
+
+    def _envelope(self, headers: list[Header], recipients: list[Recipient]) -> Envelope:
+        connection = self._situation.ctx.connection
+        message, counted, caller = (
+            self._situation.ctx.message,
+            self._counted,
+            self._terms.caller,
+        )
+        uid, gid = (caller.uid, caller.gid) if caller else (os.getuid(), os.getgid())
+        now = clock.now()
+        return Envelope(
+            id=self.id,
+            login=caller.login if caller else users.name_of(uid),
+            uid=uid,
+            gid=gid,
+            sender=message.sender,
+            received_time=message.received_time,
+            received_complete=now,
+            helo_name=connection.helo_name,
+            host_address=connection.host_address,
+            host_port=connection.host_port,
+            host_name=connection.host_name,
+            host_lookup_failed=connection.host_lookup_failed,
+            interface_address=connection.interface_address,
+            interface_port=connection.interface_port,
+            active_hostname=_unless_usual(connection.active_hostname, self._service),
+            ident=connection.ident,
+            received_protocol=trusted(connection.protocol),
+            local=caller is not None and not connection.host_address,
+            sender_set_untrusted=self._terms.sender_set_untrusted,
+            allow_unqualified_recipient=caller is not None,
+            allow_unqualified_sender=caller is not None,
+            body_linecount=counted.lines,
+            body_zerocount=counted.zeros,
+            max_received_linelength=counted.longest,
+            dsn_ret=self._terms.dsn_ret,
+            dsn_envid=self._terms.dsn_envid,
+            deliver_firsttime=True,
+            frozen_at=int(now) if self._situation.message.freeze else 0,
+            acl_c=dict(connection.acl_c),
+            acl_m=dict(message.acl_m),
+            recipients=tuple(recipients),
+            headers=tuple(headers),
+        )
+
+    # The log.
+
+    def _log_arrival(self, size: int, had_id: Header | None) -> None:
+        connection, message = self._situation.ctx.connection, self._situation.ctx.message
+        host = ""
+        if connection.host_address:
+            host = events.client(
+                connection.host_name, connection.helo_name, connection.host_address
+            )
+        events.received(
+            self._service.log,
+            self.id,
+            message.sender,
+            host=host,
+            user=connection.ident,
+            protocol=connection.protocol,
+            size=size,
+            id_header=_bare_id(had_id),
+        )
+
+    def _log_refusal(self, answer: Answer, *, temporary: bool) -> None:
+        message = self._situation.ctx.message
+        smtp = self._terms.phase is Phase.DATA
+        events.rejected(
+            self._service.log,
+            self._situation.who(),
+            "after DATA" if smtp else "by non-SMTP ACL",
+            temporary=temporary,
+            message_id=self.id,
+            sender=message.sender,
+            text=answer.log,
+            headers=self._shown_headers(),
+        )
+
+    def _shown_headers(self) -> bytes:
+        """The message as the reject log shows it."""
+        message = self._situation.ctx.message
+        lines = [to_bytes(f"Envelope-from: <{message.sender}>\n")]
+        for number, to in enumerate(message.recipients[:100]):
+            mark = "Envelope-to: " if number == 0 else "             "
+            lines.append(to_bytes(f"{mark}<{to}>\n"))
+        lines += [to_bytes(header.kind) + b" " + header.text for header in message.headers]
+        return b"".join(lines)
+
+    def _log_failure(self, error: Reject | TempFail) -> None:
+        if isinstance(error, Refused):
+            return
+        log, who = self._service.log, self._situation.who()
+        sender = self._situation.ctx.message.sender
+        if isinstance(error, TempFail):
+            events.rejected(
+                log,
+                who,
+                "",
+                temporary=True,
+                message_id=self.id,
+                sender=sender,
+                text=error.text,
+            )
+            return
+        text = error.text
+        if error.text == TOO_BIG:
+            limit = self._terms.size_limit
+            text = f"message too big: read={self._counted.size} max={limit}"
+        events.note(log, self.id, f"rejected from <{sender}> {who}: {text}")
+        log.reject(f"{self.id} rejected from <{sender}> {who}: {text}")
+
+
+class Refused(Reject):
+    """An ACL refused the message; `drop` asks for the end of the connection."""
+
+    def __init__(self, answer: Answer, *, drop: bool) -> None:
+        self.drop = drop
+        super().__init__(answer.code, answer.status, answer.text)
+
+
+def _check_loop(headers: list[Header], most: int) -> None:
+    count = sum(1 for header in headers if header.kind == "P")
+    if count > most:
+        raise Reject(550, "5.4.6", 'Too many "Received" headers - suspected mail loop')
+
+
+def _changed(headers: list[Header], situation: Situation) -> list[Header]:
+    """The headers with those that ACLs add, without those that they remove."""
+    effects = situation.message
+    if effects.remove_headers:
+        names = [to_bytes(lower(name)) for name in effects.remove_headers]
+        headers = [
+            header.deleted() if any(_named(header, name) for name in names) else header
+            for header in headers
+        ]
+    if not effects.add_headers:
+        return headers
+    by_place: dict[str, list[Header]] = {"start": [], "received": [], "rfc": [], "end": []}
+    for added in effects.add_headers:
+        by_place[added.place].append(added.header)
+    count = 0
+    while count < len(headers) and headers[count].kind in ("P", DELETED):
+        count += 1
+    return [
+        *by_place["start"],
+        *headers[:count],
+        *by_place["received"],
+        *by_place["rfc"],
+        *headers[count:],
+        *by_place["end"],
+    ]
+
+
+def _named(header: Header, name: bytes) -> bool:
+    if name.endswith(b"*"):
+        return header.name.startswith(name[:-1])
+    return header.name == name
+
+
+def _bare_id(header: Header | None) -> str:
+    """The message id as the log shows it."""
+    if header is None:
+        return ""
+    text = trim(to_text(header.body))
+    return text[1:-1] if text.startswith("<") and text.endswith(">") else text
+
+
+def _unless_usual(name: str, service: Service) -> str:
+    return "" if name == service.conf.naming.primary_hostname else name
