@@ -118,6 +118,16 @@ def test_what_root_installs_is_of_use_to_the_users_of_the_daemon(suite: str) -> 
     assert imported.returncode == 0, imported.stdout
 
 
+def test_pip_installs_the_same_commands(installed: str) -> None:
+    script = f'python3 -m venv --clear ~/v && ~/v/bin/pip -q install "{HOME}" && ls ~/v/bin'
+    ended = enter(installed, "alice", "sh", "-c", script, network=True)
+    assert ended.returncode == 0, ended.stdout
+    names = set(ended.stdout.split("\n"))
+    assert names >= {"mta", "sendmail", "mailq", "runq", "newaliases", "exim"}
+    version = enter(installed, "alice", "/home/alice/v/bin/mta", "--version")
+    assert version.returncode == 0, version.stdout
+
+
 def test_without_python3_venv_the_message_names_the_package(installed: str) -> None:
     root = roots.path_of(f"fresh-{installed}")
     (shipped,) = root.glob("usr/lib/python3.*/ensurepip")
