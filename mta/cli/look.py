@@ -84,9 +84,7 @@ def expand_(config: str, macros: tuple[str, ...], json_: bool, texts: tuple[str,
     source = texts or tuple(line.rstrip("\n") for line in sys.stdin)
     results = {text: expanded(conf, text) for text in source}
     if json_:
-        output.as_json(
-            {to_text(text.encode(errors="replace")): results[text] for text in source}
-        )
+        output.as_json(results)
         return
     for text in source:
         click.echo(one_line(results[text]))
