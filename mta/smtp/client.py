@@ -112,13 +112,14 @@ class Client:
 
     def send(self, parts: Iterable[bytes], seconds: float) -> None:
         """Send these, each in a write of its own that may take this long."""
-        try:
-            for part in parts:
+        for part in parts:
+            # Errors of whoever makes the parts are his own, not the connection's.
+            try:
                 self._wire.set_timeout(seconds)
                 self._wire.send(part)
                 self._wire.flush()
-        except OSError as error:
-            raise _broken(error) from error
+            except OSError as error:
+                raise _broken(error) from error
 
     def answer(self, seconds: float) -> Answer:
         """Read one reply; the whole of it must have come in this time."""

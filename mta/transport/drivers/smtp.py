@@ -1,0 +1,401 @@
+"""Send messages to other hosts over SMTP, host after host until one takes them.
+
+Runs as the network user.  Here is the policy: which hosts and addresses are tried in which
+order, how many recipients and messages go over one connection, and when a connection is kept
+for the next message.  The conversation itself is smtp_session's.
+
+A kept connection that turns out to be dead costs nothing: as long as the server cannot have
+taken the message, it is sent again over a fresh one and nobody hears of it.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+
+from mta.base import clock
+from mta.base.errors import ConfigError, PermFail, TempFail
+from mta.base.text import trim
+from mta.config import kinds
+from mta.config.model import Block
+from mta.config.option import Option
+from mta.config.template import Template
+from mta.expand.context import Context
+from mta.net import interfaces, names
+from mta.net.socket import family_of, is_local
+from mta.route.api import Host
+from mta.transport.api import Outcome, Parcel, Result
+from mta.transport.engine import Transport, transport
+from mta.transport.smtp_session import DATA_4XX, Mail, Place, Session, Stopped, Timeouts
+
+# The numbers that Exim's retry records have for these.
+UNKNOWN_HOST = -32
+HOST_IS_LOCAL = -50
+
+ENDLESS = 3600.0  # seconds; what "no limit" means
+IDLE = 5.0  # seconds for which a connection is kept
+LOOKUP = 30.0  # seconds that finding the addresses of a host may take
+KEPT_NAMES = 60.0  # seconds for which they are remembered
+MOST_NAMES = 200
+
+
+@transport("smtp")
+class Smtp(Transport):
+    """Send messages to other hosts over SMTP."""
+
+    is_local = False
+    patience = IDLE
+
+    hosts = Option(kinds.expanded, "", "Where to send what the router gave no hosts for.")
+    hosts_randomize = Option(kinds.boolean, "false", "Try these hosts in random order.")
+    hosts_max_try = Option(kinds.integer, "5", "How many hosts are tried for a message.")
+    hosts_max_try_hardlimit = Option(
+        kinds.integer, "50", "How many hosts are tried, however the tries end."
+    )
+    allow_localhost = Option(
+        kinds.boolean, "false", "Let an entry of `hosts` be this host itself."
+    )
+    port = Option(kinds.expanded, "smtp", "The port, by number or name.")
+    interface = Option(
+        kinds.expanded, "", "The local addresses to send from, one for each kind."
+    )
+    helo_data = Option(kinds.expanded, "$primary_hostname", "What is said after EHLO.")
+    keepalive = Option(kinds.boolean, "true", "Let the kernel test idle connections.")
+    connect_timeout = Option(kinds.time, "5m", "How long making a connection may take.")
+    command_timeout = Option(kinds.time, "5m", "How long an answer to a command may take.")
+    data_timeout = Option(kinds.time, "5m", "How long sending a piece of a message may take.")
+    final_timeout = Option(
+        kinds.time, "10m", "How long the answer to a complete message may take."
+    )
+    connection_max_messages = Option(
+        kinds.integer, "500", "The most messages in one connection; 0 for no limit."
+    )
+    max_rcpt = Option(
+        kinds.integer, "100", "The most recipients in one transaction; 0 for no limit."
+    )
+    multi_domain = Option(
+        kinds.boolean, "true", "Recipients of several domains may share a transaction."
+    )
+    size_addition = Option(
+        kinds.integer, "1024", "Added to the size that is told to the server; -1 tells none."
+    )
+
+    kept: Session | None = None
+
+    def __init__(self, block: Block) -> None:
+        super().__init__(block)
+        self.known_names: dict[str, tuple[float, list[str]]] = {}
+
+    def deliver(self, ctx: Context, parcel: Parcel) -> list[Outcome]:
+        """Try host after host until each recipient has been taken or refused."""
+        return _Delivery(self, ctx, parcel).run()
+
+    def close(self) -> None:
+        """Leave the server that we are still connected to."""
+        kept, self.kept = self.kept, None
+        if kept is not None:
+            kept.leave()
+
+    def session(self, place: Place) -> Session:
+        """The kept connection if it goes there and is alive, else a new one.
+
+        Raises Stopped.
+        """
+        kept = self.kept
+        if kept is not None:
+            if kept.place == place and kept.is_fresh(clock.monotonic(), IDLE):
+                self.kept = None
+                return kept
+            self.close()
+        return Session(place, self.timeouts(), keepalive=self.keepalive)
+
+    def keep(self, session: Session) -> None:
+        """Keep a connection for the next message, unless it has carried enough."""
+        if self.has_carried_enough(session):
+            session.leave()
+        else:
+            session.idle_since = clock.monotonic()
+            self.kept = session
+
+    def has_carried_enough(self, session: Session) -> bool:
+        """True if a connection should carry no more messages."""
+        return 0 < self.connection_max_messages <= session.carried
+
+    def timeouts(self) -> Timeouts:
+        """How long to wait for what; no wait is endless."""
+        return Timeouts(
+            self.connect_timeout or ENDLESS,
+            self.command_timeout or ENDLESS,
+            self.data_timeout or ENDLESS,
+            self.final_timeout or ENDLESS,
+        )
+
+    def addresses(self, name: str) -> list[str]:
+        """The addresses of a host, remembered for a while.  Raises TempFail."""
+        now = clock.monotonic()
+        found = self.known_names.get(name)
+        if found is None or found[0] < now:
+            if len(self.known_names) >= MOST_NAMES:
+                self.known_names.clear()
+            found = (now + KEPT_NAMES, names.addresses(name, LOOKUP))
+            self.known_names[name] = found
+        return found[1]
+
+
+class _Delivery:
+    """One parcel, host after host, until nobody is left or no host."""
+
+    __slots__ = (
+        "deferred",
+        "deferred_here",
+        "final",
+        "helo",
+        "interfaces",
+        "left",
+        "mail",
+        "notes",
+        "parcel",
+        "port",
+        "smtp",
+        "targets",
+    )
+
+    def __init__(self, smtp: Smtp, ctx: Context, parcel: Parcel) -> None:
+        self.smtp = smtp
+        self.parcel = parcel
+        self.notes: list[Outcome] = []
+        self.final: dict[str, Outcome] = {}
+        self.deferred: dict[str, Outcome] = {}
+        self.deferred_here: set[str] = set()
+        self.left = self._addressed()
+        self.helo = self._text(ctx, smtp.helo_data, "helo_data")
+        self.port = self._port(self._text(ctx, smtp.port, "port"))
+        self.interfaces = interfaces.split(self._text(ctx, smtp.interface, "interface"))
+        self.targets = list(parcel.hosts) or self._own_hosts(ctx)
+        sender = smtp.sender(ctx, parcel)
+        if not is_one_word(sender):
+            raise PermFail("the sender's address has characters that SMTP cannot carry")
+        stream = smtp.stream(ctx, parcel, sender)
+        size = None if smtp.size_addition < 0 else stream.wire_size() + smtp.size_addition
+        self.mail = Mail(sender, (), stream, size, parcel.is_8bit)
+
+    def run(self) -> list[Outcome]:
+        """The outcomes: notes about hosts first, then one for each recipient."""
+        goes_on = bool(self.left)
+        if goes_on:
+            for number, place in enumerate(self._places(), 1):
+                goes_on = self._try(place)
+                if not goes_on or number >= self._most_tries():
+                    break
+        outcomes = [
+            self.final.get(recipient.address) or self._given_up(recipient.address)
+            for recipient in self.parcel.recipients
+        ]
+        return self.notes + outcomes
+
+    def _most_tries(self) -> int:
+        smtp = self.smtp
+        return max(1, min(smtp.hosts_max_try, smtp.hosts_max_try_hardlimit))
+
+    def _given_up(self, address: str) -> Outcome:
+        nowhere = Outcome("", Result.DEFER, "no host could be tried", "4.4.0")
+        return self.deferred.get(address, nowhere).about(address)
+
+    # What is said, and where.
+
+    def _addressed(self) -> dict[str, str]:
+        """What to say after RCPT TO for each recipient that can be said at all."""
+        left = {}
+        for recipient in self.parcel.recipients:
+            text = self.smtp.recipient_text(recipient)
+            if is_one_word(text):
+                left[recipient.address] = text
+            else:
+                reason = "the address has characters that SMTP cannot carry"
+                self.final[recipient.address] = Outcome(
+                    recipient.address, Result.FAIL, reason, "5.1.3"
+                )
+        return left
+
+    def _text(self, ctx: Context, option: Template | None, name: str) -> str:
+        text = trim(self.smtp.value(ctx, option, name) or "")
+        if any(character in text for character in "\r\n\0"):
+            raise TempFail(f"{name} of {self.smtp.name} transport is not one line")
+        return text
+
+    def _port(self, text: str) -> int:
+        try:
+            (port,) = interfaces.read_ports(text, self.smtp.where.get("port"))
+        except (ConfigError, ValueError):
+            raise TempFail(f'invalid port "{text}" for {self.smtp.name} transport') from None
+        return port
+
+    def _own_hosts(self, ctx: Context) -> list[Host]:
+        """The hosts of the transport's own option."""
+        items = interfaces.split(self._text(ctx, self.smtp.hosts, "hosts"))
+        if not items:
+            raise TempFail(f"{self.smtp.name} transport called with no hosts set")
+        if self.smtp.hosts_randomize:
+            random.shuffle(items)
+        return [self._read_host(item) for item in items]
+
+    def _read_host(self, item: str) -> Host:
+        """`name`, `name:port`, an address, or `[address]:port`."""
+        name, port = item, ""
+        if item.startswith("["):
+            name, _, port = item[1:].partition("]")
+            port = port.removeprefix(":")
+        elif not family_of(item) and ":" in item:
+            name, _, port = item.rpartition(":")
+        return Host(name, port=self._port(port) if port else 0)
+
+    def _places(self) -> Iterator[Place]:
+        """Where to go, one after the other; where we are connected comes first."""
+        seen: set[Place] = set()
+        kept = self.smtp.kept
+        if kept is not None and self._leads_to(kept.place):
+            seen.add(kept.place)
+            yield kept.place
+        for host in self.targets:
+            for address in self._addresses(host):
+                place = self._place(host, address)
+                if place not in seen:
+                    seen.add(place)
+                    yield place
+
+    def _place(self, host: Host, address: str) -> Place:
+        family = family_of(address)
+        own = [each for each in self.interfaces if family_of(each) == family]
+        port = host.port or self.port
+        return Place(host.name, address, port, own[0] if own else "", self.helo)
+
+    def _leads_to(self, place: Place) -> bool:
+        """True if one of our hosts is this one, without asking for its address."""
+        return any(
+            host.name == place.name
+            and host.address in ("", place.address)
+            and self._place(host, place.address) == place
+            for host in self.targets
+        )
+
+    def _addresses(self, host: Host) -> list[str]:
+        """The addresses of a host; without any the recipients are deferred."""
+        reason, code = f"failed to lookup IP address for {host.name}", UNKNOWN_HOST
+        try:
+            found = [host.address] if host.address else self.smtp.addresses(host.name)
+        except TempFail as failure:
+            reason, found = failure.text, []
+        found = [address for address in found if family_of(address)]
+        if found and not self.parcel.hosts and not self.smtp.allow_localhost:
+            remote = [address for address in found if not is_local(address)]
+            if not remote:
+                reason = f"{self.smtp.name} transport found host {host.name} to be local"
+                code = HOST_IS_LOCAL
+            found = remote
+        if not found:
+            self._defer(
+                Outcome("", Result.DEFER, reason, "4.4.4", code, host.name, host_error=True)
+            )
+        return found
+
+    # One host.
+
+    def _try(self, place: Place) -> bool:
+        """Offer this host what is left; False if nothing is, or nobody else may be asked."""
+        self.deferred_here.clear()
+        before = len(self.final)
+        try:
+            session = self._converse(place)
+        except Stopped as stopped:
+            self._defer(stopped.outcome)
+            return bool(self.left) and not stopped.in_doubt
+        self.smtp.keep(session)
+        if self.left and len(self.final) == before:
+            # Nobody got anything from this host, so the log should speak of it.
+            key = next(iter(self.deferred_here))
+            self.notes.append(self.deferred[key].about(""))
+        return bool(self.left)
+
+    def _converse(self, place: Place) -> Session:
+        """Send transactions until this host has answered for all; the connection."""
+        session = self.smtp.session(place)
+        try:
+            while batch := self._batch():
+                if self.smtp.has_carried_enough(session):
+                    session.leave()
+                    session = self.smtp.session(place)
+                try:
+                    self._transact(session, batch)
+                except Stopped as stopped:
+                    if not _is_stale(session, stopped):
+                        self._end(session, stopped)
+                        raise
+                    session.drop()
+                    session = self.smtp.session(place)
+        except Stopped:
+            raise
+        except BaseException:
+            session.drop()
+            raise
+        return session
+
+    def _end(self, session: Session, stopped: Stopped) -> None:
+        if stopped.usable:
+            self.smtp.keep(session)
+        else:
+            session.drop()
+
+    def _batch(self) -> tuple[tuple[str, str], ...]:
+        most = self.smtp.max_rcpt or len(self.left)
+        here = [item for item in self.left.items() if item[0] not in self.deferred_here]
+        return tuple(here[:most])
+
+    def _transact(self, session: Session, batch: tuple[tuple[str, str], ...]) -> None:
+        done: dict[str, Outcome] = {}
+        try:
+            session.carry(replace(self.mail, recipients=batch), done)
+        except Stopped as stopped:
+            if _is_stale(session, stopped):
+                # What was said in it will be said again.
+                done = {key: each for key, each in done.items() if each.result is Result.FAIL}
+            raise
+        finally:
+            for key, outcome in done.items():
+                self._settle(key, outcome)
+        session.carried += 1
+
+    def _settle(self, key: str, outcome: Outcome) -> None:
+        if outcome.result is Result.DEFER:
+            self.deferred[key] = outcome
+            self.deferred_here.add(key)
+        else:
+            self.final[key] = outcome
+            del self.left[key]
+
+    def _defer(self, outcome: Outcome) -> None:
+        """This is true of all whom this host has not answered for; it may be a failure."""
+        if outcome.result is Result.DEFER:
+            self.notes.append(outcome)
+        for key in [key for key in self.left if key not in self.deferred_here]:
+            self._settle(key, outcome.about(key))
+
+
+def _is_stale(session: Session, stopped: Stopped) -> bool:
+    """True if a connection that was used before is no good any more, and no harm is done."""
+    return (
+        session.carried > 0
+        and not stopped.in_doubt
+        and stopped.outcome.result is Result.DEFER
+        and stopped.outcome.code != DATA_4XX
+    )
+
+
+def is_one_word(address: str) -> bool:
+    """True if an address can stand between angle brackets in a command."""
+    return not any(character in address for character in "\r\n\0<>") or _quoted(address)
+
+
+def _quoted(address: str) -> bool:
+    """Angle brackets may stand in a quoted local part, line ends nowhere."""
+    return address.startswith('"') and not any(each in address for each in "\r\n\0")

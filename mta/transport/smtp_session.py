@@ -1,0 +1,364 @@
+"""One connection to one mail server, and the transactions that go over it.
+
+What a failure means follows RFC 5321 and Exim (chapter "Errors in outgoing SMTP"):
+
+    the host's         no connection, refused greeting or EHLO, a connection that is lost
+    the message's      refused MAIL, DATA or end of data; silence after MAIL or the final dot
+    the recipient's    refused RCPT, silence after RCPT
+
+5xx fails for good, everything else is tried again later.  Once the final dot is on its way a
+lost connection leaves open whether the message was taken: it is deferred and may arrive twice,
+which is better than never.
+
+Raises:   Stopped for whatever ends a transaction for all its remaining recipients.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from mta.base import clock
+from mta.base.errors import MtaError, describe
+from mta.net import socket
+from mta.smtp.client import Answer, Broken, Client, Trouble, command_line
+from mta.transport.api import Outcome, Result
+from mta.transport.writing import Stream, for_smtp
+
+# The numbers that Exim's retry records have for these.
+CLOSED = -18
+MALFORMED = -19
+RCPT_4XX = -44
+MAIL_4XX = -45
+DATA_4XX = -46
+
+# After these the server takes more recipients in another transaction.  RFC 5321 4.5.3.1.10
+_TOO_MANY = (452, 552)
+_CLOSING = 421
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long to wait for what, in seconds."""
+
+    connect: float
+    command: float
+    data: float
+    final: float
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a connection goes, and as whom: two that are equal can share one."""
+
+    name: str
+    address: str
+    port: int
+    interface: str
+    helo: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """What one transaction sends: `recipients` are (key, RCPT address) pairs."""
+
+    sender: str
+    recipients: tuple[tuple[str, str], ...]
+    stream: Stream
+    size: int | None  # None: do not tell
+    is_8bit: bool
+
+
+class Stopped(MtaError):
+    """A transaction, or the attempt to get a connection, has ended with this outcome.
+
+    `usable`: the connection can carry another message.  `in_doubt`: the server may have taken
+    the message all the same.
+    """
+
+    def __init__(
+        self, outcome: Outcome, *, usable: bool = False, in_doubt: bool = False
+    ) -> None:
+        self.outcome = outcome
+        self.usable = usable
+        self.in_doubt = in_doubt
+        super().__init__(outcome.text)
+
+
+class Session:
+    """A connection after its greeting."""
+
+    __slots__ = ("_client", "_needs_reset", "_times", "carried", "idle_since", "place")
+
+    def __init__(self, place: Place, times: Timeouts, *, keepalive: bool = True) -> None:
+        """Connect and greet.  Raises Stopped."""
+        self.place = place
+        self.carried = 0  # messages before the present one
+        self.idle_since = 0.0
+        self._times = times
+        self._needs_reset = False
+        self._client = self._connect(keepalive=keepalive)
+        try:
+            self._greet()
+        except BaseException:
+            self._client.close()
+            raise
+
+    def _connect(self, *, keepalive: bool) -> Client:
+        place = self.place
+        deadline = clock.monotonic() + self._times.connect
+        try:
+            link = socket.connect(
+                place.address,
+                place.port,
+                deadline,
+                interface=place.interface,
+                keepalive=keepalive,
+            )
+        except OSError as error:
+            outcome = self._outcome(Result.DEFER, describe(error), code=error.errno or 0)
+            raise Stopped(replace(outcome, host_error=True)) from error
+        return Client(link)
+
+    def _greet(self) -> None:
+        said = "initial connection"
+        try:
+            answer = self._client.answer(self._times.command)
+            if answer.kind == 2:
+                said = f"EHLO {self.place.helo}"
+                answer, said = self._client.hello(self.place.helo, self._times.command)
+        except Broken as broken:
+            raise self._lost(broken, said) from broken
+        if answer.kind != 2:
+            self._client.quit()
+            raise Stopped(replace(self._refused(answer, said), host_error=True))
+
+    def is_fresh(self, now: float, longest: float) -> bool:
+        """True if it can carry another message: not idle for long, and not closed."""
+        return now - self.idle_since <= longest and self._client.is_quiet()
+
+    def leave(self) -> None:
+        """Say QUIT and close."""
+        self._client.quit()
+
+    def drop(self) -> None:
+        """Close without a word: the conversation is at a loss."""
+        self._client.close()
+
+    def carry(self, mail: Mail, done: dict[str, Outcome]) -> None:
+        """One transaction.  What is known of a recipient is put into `done`.
+
+        A recipient that is not in it afterwards should be tried again in another transaction.
+        """
+        said = f"MAIL FROM:<{mail.sender}>{self._parameters(mail)}"
+        commands = [
+            command_line(said),
+            *(command_line(f"RCPT TO:<{address}>") for _, address in mail.recipients),
+            b"DATA\r\n",
+        ]
+        self._send_ahead(commands, said)
+        self._reset()
+        self._needs_reset = True
+        self._begin(commands, said)
+        accepted, overflow = self._name_recipients(mail, commands, done)
+        if accepted:
+            self._send_message(mail.stream, accepted, done)
+        else:
+            done.update(overflow)
+            if self._pipelines:
+                self._cancel()
+
+    @property
+    def _pipelines(self) -> bool:
+        return self._client.features.has("PIPELINING")
+
+    def _parameters(self, mail: Mail) -> str:
+        features = self._client.features
+        parameters = ""
+        if mail.size is not None and features.size_limit is not None:
+            parameters += f" SIZE={mail.size}"
+        if mail.is_8bit and features.has("8BITMIME"):
+            parameters += " BODY=8BITMIME"
+        return parameters
+
+    def _send_ahead(self, commands: list[bytes], said: str) -> None:
+        """With PIPELINING everything up to DATA goes out in one write.  RFC 2920"""
+        if not self._pipelines:
+            return
+        ahead = [b"RSET\r\n", *commands] if self._needs_reset else commands
+        try:
+            self._client.send([b"".join(ahead)], self._times.command)
+        except Broken as broken:
+            raise self._lost(broken, self._shown(said)) from broken
+
+    def _shown(self, said: str) -> str:
+        return f"pipelined {said}" if self._pipelines else said
+
+    def _ask(self, command: bytes) -> Answer:
+        """The answer to a command, which is sent now unless it was sent ahead."""
+        if not self._pipelines:
+            self._client.send([command], self._times.command)
+        return self._client.answer(self._times.command)
+
+    def _reset(self) -> None:
+        if not self._needs_reset:
+            return
+        try:
+            self._ask(b"RSET\r\n")
+        except Broken as broken:
+            raise self._lost(broken, "RSET") from broken
+
+    def _begin(self, commands: list[bytes], said: str) -> None:
+        shown = self._shown(said)
+        try:
+            answer = self._ask(commands[0])
+        except Broken as broken:
+            if broken.trouble is not Trouble.TIMEOUT:
+                raise self._lost(broken, shown) from broken
+            outcome = replace(self._broken(broken, shown), message_error=True)
+            raise Stopped(outcome) from broken
+        if answer.kind == 2:
+            return
+        outcome = replace(self._refused(answer, shown, MAIL_4XX), message_error=True)
+        raise Stopped(outcome, usable=self._skip(answer, len(commands) - 2))
+
+    def _skip(self, refusal: Answer, recipients: int) -> bool:
+        """Read the answers to what was sent ahead; True if the connection can go on."""
+        if refusal.code == _CLOSING:
+            return False
+        try:
+            if self._pipelines:
+                for _ in range(recipients):
+                    self._client.answer(self._times.command)
+                self._cancel()
+        except (Broken, Stopped):
+            return False
+        return True
+
+    def _name_recipients(
+        self, mail: Mail, commands: list[bytes], done: dict[str, Outcome]
+    ) -> tuple[list[str], dict[str, Outcome]]:
+        """Give the recipients: which were accepted, and which may be next time."""
+        accepted: list[str] = []
+        overflow: dict[str, Outcome] = {}
+        for (key, address), command in zip(mail.recipients, commands[1:-1], strict=True):
+            said = f"RCPT TO:<{address}>"
+            try:
+                answer = self._ask(command)
+            except Broken as broken:
+                if broken.trouble is Trouble.TIMEOUT:
+                    raise Stopped(self._broken(broken, said)) from broken
+                raise self._lost(broken, said) from broken
+            if answer.kind == 2:
+                accepted.append(key)
+                continue
+            outcome = replace(self._refused(answer, said, RCPT_4XX), address=key)
+            if answer.code in _TOO_MANY:
+                overflow[key] = replace(outcome, result=Result.DEFER, code=RCPT_4XX)
+            else:
+                done[key] = outcome
+        return accepted, overflow
+
+    def _send_message(
+        self, stream: Stream, accepted: list[str], done: dict[str, Outcome]
+    ) -> None:
+        said = self._shown("DATA")
+        try:
+            answer = self._ask(b"DATA\r\n")
+        except Broken as broken:
+            raise self._lost(broken, said) from broken
+        if answer.kind != 3:
+            outcome = replace(self._refused(answer, said, DATA_4XX), message_error=True)
+            raise Stopped(outcome, usable=answer.kind > 3 and answer.code != _CLOSING)
+        self._send_body(stream)
+        said = self._shown("end of data")
+        try:
+            answer = self._client.answer(self._times.final)
+        except Broken as broken:
+            outcome = replace(self._broken(broken, said), message_error=True)
+            raise Stopped(outcome, in_doubt=True) from broken
+        if answer.kind != 2:
+            outcome = replace(self._refused(answer, said, DATA_4XX), message_error=True)
+            raise Stopped(outcome, usable=answer.code != _CLOSING)
+        self._needs_reset = False
+        taken = self._outcome(Result.DONE, _line(answer), status=answer.status)
+        done.update((key, replace(taken, address=key)) for key in accepted)
+
+    def _send_body(self, stream: Stream) -> None:
+        written = 0
+        for chunk in for_smtp(stream):
+            try:
+                self._client.send([chunk], self._times.data)
+            except Broken as broken:
+                said = self._shown("sending data block")
+                outcome = self._broken(broken, f"{said} ({written} bytes written)")
+                is_last = chunk.endswith(b"\r\n.\r\n")
+                raise Stopped(
+                    replace(outcome, message_error=is_last, host_error=not is_last),
+                    in_doubt=is_last,
+                ) from broken
+            written += len(chunk)
+
+    def _cancel(self) -> None:
+        """Deal with a DATA that was sent ahead and for which there are no recipients.
+
+        A server that says 354 all the same gets an empty message.  RFC 2920 3.1
+        """
+        said = self._shown("DATA")
+        try:
+            if self._client.answer(self._times.command).kind == 3:
+                self._client.send([b".\r\n"], self._times.command)
+                self._client.answer(self._times.final)
+        except Broken as broken:
+            raise self._lost(broken, said) from broken
+
+    # The words for what went wrong, as Exim has them.
+
+    def _outcome(
+        self, result: Result, text: str, *, status: str = "", code: int = 0
+    ) -> Outcome:
+        place = self.place
+        return Outcome(
+            "",
+            result,
+            text,
+            status,
+            code,
+            host=place.name,
+            host_address=place.address,
+            port=place.port,
+            reused=self.carried > 0,
+        )
+
+    def _refused(self, answer: Answer, said: str, code: int = 0) -> Outcome:
+        """The outcome of an answer that is not yes."""
+        text = f"SMTP error from remote mail server after {said}: {_line(answer)}"
+        result = Result.FAIL if answer.kind == 5 else Result.DEFER
+        number = 0 if answer.kind == 5 else code
+        outcome = self._outcome(result, text, status=answer.status, code=number)
+        return replace(outcome, remote_text=answer.text)
+
+    def _broken(self, broken: Broken, said: str) -> Outcome:
+        """The outcome of a conversation that cannot go on."""
+        match broken.trouble:
+            case Trouble.TIMEOUT:
+                text, code = f"SMTP timeout after {said}", broken.number
+            case Trouble.MALFORMED if broken.text:
+                text = f"Malformed SMTP reply in response to {said}: {broken.text}"
+                code = MALFORMED
+            case Trouble.MALFORMED:
+                text = f"Malformed SMTP reply (an empty line) in response to {said}"
+                code = MALFORMED
+            case Trouble.CLOSED:
+                text, code = f"Remote host closed connection in response to {said}", CLOSED
+            case Trouble.SYSTEM:
+                text, code = broken.text, broken.number
+        return self._outcome(Result.DEFER, text, status="4.4.2", code=code)
+
+    def _lost(self, broken: Broken, said: str) -> Stopped:
+        """The failure of a connection that is the host's fault."""
+        return Stopped(replace(self._broken(broken, said), host_error=True))
+
+
+def _line(answer: Answer) -> str:
+    """An answer in one line, the line ends shown."""
+    return answer.text.replace("\n", "\\n")
