@@ -45,7 +45,7 @@ class Header:
     @property
     def name(self) -> bytes:
         """The name in lower case."""
-        return self.text.partition(b":")[0].rstrip(b" \t").lower()
+        return self.text.partition(b":")[0].rstrip(b" \t").lower()  # ascii: octets
 
     @property
     def body(self) -> bytes:
@@ -59,7 +59,7 @@ class Header:
 
 def classify(name: bytes) -> str:
     """The kind of a header of this name."""
-    return _KINDS.get(name.lower(), OTHER)
+    return _KINDS.get(name.lower(), OTHER)  # ascii: octets
 
 
 def make(name: str, value: str) -> Header:
@@ -84,7 +84,7 @@ def parse_block(block: bytes) -> tuple[list[Header], bytes]:
     at = 0
     kinds = _KINDS
     while found := _HEADER.match(block, at):
-        headers.append(Header(kinds.get(found[1].lower(), OTHER), found[0]))
+        headers.append(Header(kinds.get(found[1].lower(), OTHER), found[0]))  # ascii: octets
         at = found.end()
     if block.startswith(b"\n", at):
         return headers, block[at + 1 :]
@@ -106,13 +106,13 @@ def _finish(headers: list[Header], rest: bytes) -> tuple[list[Header], bytes]:
 
 def find(headers: Iterable[Header], name: str) -> list[Header]:
     """All headers of this name that were not deleted, in order."""
-    wanted = to_bytes(name).lower()
+    wanted = to_bytes(name).lower()  # ascii: octets
     size = len(wanted)
     return [
         header
         for header in headers
         # The name is compared in place first: most headers are not the one that is sought.
-        if header.text[:size].lower() == wanted
+        if header.text[:size].lower() == wanted  # ascii: octets
         and header.kind != DELETED
         and header.name == wanted
     ]

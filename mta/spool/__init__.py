@@ -11,7 +11,8 @@ Exim's:
     hdr.X  a -H that is being written; means nothing
 
 and SPOOL/msglog[/C]/ID, the message's own log.  Beside these SPOOL/drop takes what sendmail
-leaves when no daemon runs (see `dropbox`), and SPOOL/corrupt keeps what could not be read.
+leaves when no daemon runs (see `dropbox` and `drops`), and SPOOL/corrupt keeps what could not
+be read.
 
 States, where + is "exists", - is "does not", ? is "may or may not":
 

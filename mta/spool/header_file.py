@@ -177,7 +177,7 @@ def _write_tree(names: list[bytes], lines: list[bytes]) -> None:
 def _recipient(to: Recipient) -> bytes:
     address = _address(to.address)
     # An address such as "a b"@d1 alone could be taken for one with the number of its parent.
-    ambiguous = b" " in address and address[-1:].isdigit()
+    ambiguous = b" " in address and address[-1:].isdigit()  # ascii: octets
     if not (ambiguous or to.parent >= 0 or to.errors_to or to.dsn_flags or to.orcpt):
         return address
     orcpt, errors_to = _address(to.orcpt), _address(to.errors_to)
@@ -318,7 +318,7 @@ class _Facts:
     def unknown(self, line: bytes, name: bytes, value: bytes | None, *, trusted: bool) -> None:
         """Keep a line that we do not know; -acl is how Exim once wrote its 20 variables."""
         old = _VALUE.fullmatch(value or b"") if name == b"acl" else None
-        if not (old and old[1].isdigit() and len(old[1]) < 3):
+        if not (old and old[1].isdigit() and len(old[1]) < 3):  # ascii: octets
             self.other.append(to_text(line))
             return
         number = int(old[1])
@@ -397,7 +397,7 @@ def _read_tree(file: _File, line: bytes) -> frozenset[str]:
 def _read_recipients(file: _File) -> tuple[Recipient, ...]:
     """The recipients; a number too large for the file is found at its end."""
     count = file.line()
-    if not (count.isdigit() and len(count) < 9):
+    if not (count.isdigit() and len(count) < 9):  # ascii: octets
         file.fail("the number of recipients")
     return tuple([_read_recipient(file, file.line()) for _ in range(int(count))])
 

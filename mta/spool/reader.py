@@ -82,11 +82,11 @@ class Message:
             for directory in spool.places(message_id):
                 with suppress(FileNotFoundError):
                     return cls._open_in(spool, directory, message_id, lock=lock)
+            _no_header_alone(spool, message_id)
         except OSError as error:
             if error.errno in _FOREIGN:
                 raise SpoolError(f"{message_id}: not a regular file") from error
             raise disk_failure(f"cannot read {message_id}", error) from error
-        _no_header_alone(spool, message_id)
         return None
 
     @classmethod

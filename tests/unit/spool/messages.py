@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from mta.mail.header import make
 from mta.spool.envelope import Envelope, Recipient
 from mta.spool.layout import Spool
@@ -32,7 +34,5 @@ def store(spool: Spool, message_id: str = ID, body: bytes = b"body\n") -> int:
 
 def files(spool: Spool) -> list[str]:
     """The names of all files under input/, without their directories."""
-    from pathlib import Path
-
     found = Path(spool.path, "input").rglob("*")
     return sorted(path.name for path in found if not path.is_dir())

@@ -83,6 +83,22 @@ def test_a_message_removed_while_we_waited_for_its_lock_is_not_delivered_again(
     assert Message.open(spool, ID) is None
 
 
+def test_a_lock_on_a_file_that_lost_its_name_to_another_is_no_lock(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store(spool)
+    take = locks.lock
+
+    def replaced_just_before(fd: int, length: int) -> bool:
+        octets = (place(spool) / f"{ID}-D").read_bytes()
+        (place(spool) / "new").write_bytes(octets)
+        os.rename(place(spool) / "new", place(spool) / f"{ID}-D")
+        return take(fd, length)
+
+    monkeypatch.setattr(reader, "take_lock", replaced_just_before)
+    assert Message.open(spool, ID) is None
+
+
 def test_both_layouts_are_read_whichever_is_written(spool: Spool) -> None:
     store(spool)
     other = Spool(spool.path, split=not spool.split)
