@@ -222,26 +222,28 @@ def chosen_systems(names: str) -> list[System]:
     return chosen
 
 
+def inside(module: str, systems: list[System], arguments: list[str]) -> int | None:
+    """Install the systems and run the module again in a network namespace of its own.
+
+    Its exit code; None when this is that second run.
+    """
+    if INSIDE in os.environ:
+        return None
+    for system in systems:
+        system.install()
+    again = [sys.executable, "-m", module, *arguments]
+    command = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh", *again]
+    return subprocess.run(command, env={**os.environ, INSIDE: "1"}, check=False).returncode
+
+
 def main(arguments: list[str]) -> int:
     options = options_of(arguments)
     if why := roots.why_not():
         say(f"compare: {why}")
         return 77
     systems = chosen_systems(options.systems)
-    if INSIDE not in os.environ:
-        for system in systems:
-            system.install()
-        again = [sys.executable, "-m", "tests.bench.compare", *arguments]
-        inside = [
-            "unshare",
-            "--net",
-            "sh",
-            "-c",
-            'ip link set lo up && exec "$@"',
-            "sh",
-            *again,
-        ]
-        return subprocess.run(inside, env={**os.environ, INSIDE: "1"}, check=False).returncode
+    if (code := inside("tests.bench.compare", systems, arguments)) is not None:
+        return code
     with tempfile.TemporaryDirectory(prefix="mta-bench-", dir="/var/tmp") as place:
         bench = Bench(Path(place), options)
         scenarios = options.scenarios.split(",")
