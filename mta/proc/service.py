@@ -6,17 +6,15 @@ import contextlib
 import socket
 
 from mta.acl.acls import Acls, load_acls
-from mta.acl.verifier import Result, Verification, Verifier
+from mta.acl.routing import by_routing
 from mta.base.errors import ProtocolError
 from mta.config.model import Configuration
 from mta.expand.compile import prepare
-from mta.expand.context import Context
 from mta.lookup.api import Tables
 from mta.proc import roles
 from mta.proc.control import Arrived
 from mta.receive import service
-from mta.route.api import Deferred, Failed, Undeliverable, address_of
-from mta.route.engine import Routers, load_routers
+from mta.route.engine import load_routers
 from mta.smtpd import session
 from mta.spool.layout import Spool
 from mta.unix import frames
@@ -29,7 +27,7 @@ def make_service(
     conf = inherited.conf
     prepare(conf)
     made = service.Service(conf, load_acls(conf), spool, inherited.log, Tables())
-    made.verifier = verifier(load_routers(conf))
+    made.verifier = by_routing(load_routers(conf))
     made.converse = session.converse
     if arrived is not None:
         made.arrived = arrived
@@ -52,19 +50,3 @@ def arrival_hints(channel: socket.socket) -> service.Arrived:
             frames.send(channel, Arrived(message_id, int(now), sender, domain))
 
     return arrived
-
-
-def verifier(routers: Routers) -> Verifier:
-    """Ask the routers whether an address is good, without delivering anything."""
-
-    def verify(ctx: Context, address: str, kind: str) -> Verification:
-        routed = routers.route(ctx, address_of(address), verify=True, sender=kind == "sender")
-        for end in routed:
-            match end:
-                case Undeliverable(verdict=Failed(text=text, log=log, status=status)):
-                    return Verification(Result.BAD, text, log or text, status)
-                case Undeliverable(verdict=Deferred(text=text)):
-                    return Verification(Result.UNKNOWN, text, text)
-        return Verification(Result.GOOD)
-
-    return verify
