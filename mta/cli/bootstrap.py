@@ -166,7 +166,9 @@ def install_as_owner(tree: str, wanted: str, owner: int) -> None:
     again = [sys.executable, "-I", "-B", os.path.abspath(__file__), tree, "--install-only"]
     if wanted == "test":
         again.append("test")
-    environment = {**os.environ, "HOME": home, "USER": name, "LOGNAME": name}
+    # Root's caches and settings are of no use to him.
+    environment = {key: text for key, text in os.environ.items() if key[:4] != "XDG_"}
+    environment |= {"HOME": home, "USER": name, "LOGNAME": name}
     ended = subprocess.run(
         again, user=owner, group=group, extra_groups=groups, env=environment, check=False
     )
