@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mta.base.errors import ConfigError, Where
-from mta.base.text import SPACES, is_number, lower
+from mta.base.text import SPACES, is_number, lower, upper
 from mta.base.trust import Trusted
 from mta.config.option import DEFAULT, BadValue, Kind
 from mta.config.template import Template, template
@@ -86,7 +86,7 @@ def show_size(octets: int) -> str:
     """A size in Exim's spelling: in G, M or K where that says it all."""
     for letter in "gmk":
         if octets and octets % _MULTIPLIERS[letter] == 0:
-            return f"{octets // _MULTIPLIERS[letter]}{letter.upper()}"
+            return f"{octets // _MULTIPLIERS[letter]}{upper(letter)}"
     return str(octets)
 
 
@@ -201,7 +201,9 @@ string_list = _list_kind("string list")
 expanded_boolean: Kind[bool | Template] = Kind(
     "boolean, expanded",
     _expanded_boolean,
-    lambda value: value.text if isinstance(value, Template) else str(value).lower(),
+    lambda value: (
+        value.text if isinstance(value, Template) else ("true" if value else "false")
+    ),
     is_boolean=True,
 )
 

@@ -21,7 +21,7 @@ from dataclasses import replace
 
 from mta.base.errors import ConfigError, Where
 from mta.base.registry import suggestion
-from mta.base.text import SPACES, lower, to_text, words
+from mta.base.text import SPACES, lower, to_text, upper, words
 from mta.config.line import Line
 from mta.config.main import later
 from mta.config.main.delivery import Delivery
@@ -64,7 +64,7 @@ def _no_names() -> frozenset[str]:
 
 def builtin_macros() -> frozenset[str]:
     """The macros that tell which main options there are; other packages know of more."""
-    return frozenset(f"_OPT_MAIN_{name.upper()}" for name in OPTIONS)
+    return frozenset(f"_OPT_MAIN_{upper(name)}" for name in OPTIONS)
 
 
 def load(
@@ -75,7 +75,9 @@ def load(
 ) -> Configuration:
     """The configuration in a file, with the macros of the command line."""
     reader = open_configuration(path, macros, builtins=builtins)
-    return parse(list(reader), path, reader.macros)
+    conf = parse(list(reader), path, reader.macros)
+    doubts = tuple(Remark(where, text) for where, text in reader.doubts)
+    return replace(conf, remarks=doubts + conf.remarks)
 
 
 def open_configuration(

@@ -65,7 +65,7 @@ class Remark:
     text: str
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.text}"
+        return f"{self.where}: {self.text}" if self.where.line else self.text
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,8 +58,8 @@ class Reader:
     `macros` are the ones given on the command line: they win over definitions in the files.
     `builtins` says the names of the macros that tell what this program can do, such as
     _DRIVER_ROUTER_ACCEPT; they live in the registries of packages that know more than this
-    one, and it is called only if a line holds such a name.  `safe_owner` is the uid which,
-    beside nobody else, may be able to write the files; None asks for no check.
+    one, and it is called only if a line holds such a name.  `check_writers` refuses files that
+    others than their owner can write; `doubts` has what root should think twice about.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Reader:
         check_writers: bool = False,
     ) -> None:
         self.macros = dict(macros or {})
-        self.warnings: list[tuple[Where, str]] = []
+        self.doubts: list[tuple[Where, str]] = []
         self._fixed = frozenset(self.macros)
         self._builtins = builtins
         self._known: frozenset[str] | None = None
@@ -265,7 +265,10 @@ class Reader:
         if self._files > MOST_FILES:
             raise ConfigError(where, f"more than {MOST_FILES} files are included")
         what = "included configuration file" if where else "configuration file"
-        octets = _contents(name, where, what, check_writers=self._check_writers)
+        octets, owner = _contents(name, where, what, check_writers=self._check_writers)
+        if self._check_writers and owner != 0:
+            doubt = f"the file belongs to user {owner}, whom root thereby obeys"
+            self.doubts.append((Where(name, 1), doubt))
         if octets.startswith(b"\xef\xbb\xbf"):
             raise ConfigError(
                 Where(name, 1), "found unexpected BOM (Byte Order Mark)", "save without it"
@@ -280,7 +283,10 @@ def _end_of_name(text: str, start: int = 0) -> int:
     return end
 
 
-def _contents(name: str, where: Where | None, what: str, *, check_writers: bool) -> bytes:
+def _contents(
+    name: str, where: Where | None, what: str, *, check_writers: bool
+) -> tuple[bytes, int]:
+    """The octets of a file and the uid of its owner."""
     # A symbolic link is fine here: administrators use them, and nobody else chooses the name.
     # O_NONBLOCK, so that a fifo does not hold us before we have seen that it is one.
     try:
@@ -300,7 +306,7 @@ def _contents(name: str, where: Where | None, what: str, *, check_writers: bool)
             size += len(chunk)
             if size > LARGEST_FILE:
                 raise ConfigError(where, f"{what} {name} is larger than {LARGEST_FILE} octets")
-        return b"".join(parts)
+        return b"".join(parts), status.st_uid
     except OSError as why:
         raise ConfigError(where, f"failed to read {what} {name}: {describe(why)}") from why
     finally:

@@ -251,7 +251,7 @@ def _named_list(
             line.where, "unrecognized configuration line", f"did you mean '{kind.value}'?"
         )
     name, rest = _word(rest)
-    noun = kind.name.replace("_", " ").lower()
+    noun = lower(kind.name.replace("_", " "))
     if not name:
         raise ConfigError(line.where, f"a named {noun} list needs a name before the =")
     if not rest.startswith("="):

@@ -271,20 +271,33 @@ def test_a_byte_order_mark_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("mode", "who", "advice"), [(0o646, "anybody", "o-w"), (0o666, "anybody", "o-w")]
+    ("mode", "who", "advice"), [(0o646, "anybody", "o-w"), (0o664, "its group", "g-w")]
 )
 def test_a_file_that_others_can_write_is_refused_when_asked(
     tmp_path: Path, mode: int, who: str, advice: str
 ) -> None:
     file = tmp_path / "mta.conf"
     file.write_text("a = 1\n")
+    if os.getgid() == 0:
+        os.chown(file, -1, 1)
     file.chmod(mode)
+    assert list(Reader(str(file))) != []
     with pytest.raises(ConfigError) as caught:
         Reader(str(file), check_writers=True)
     assert str(caught.value) == (
         f"configuration file {file} has the wrong owner, group, or mode: it is writable by "
         f"{who} (chmod {advice} {file})"
     )
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_root_is_told_of_a_file_that_belongs_to_somebody_else(tmp_path: Path) -> None:
+    file = tmp_path / "mta.conf"
+    file.write_text("a = 1\n")
+    os.chown(file, 1234, -1)
+    [(where, text)] = Reader(str(file), check_writers=True).doubts
+    assert where.file == str(file)
+    assert text == "the file belongs to user 1234, whom root thereby obeys"
 
 
 def test_lines_are_read_one_by_one_and_no_further_than_needed(tmp_path: Path) -> None:
