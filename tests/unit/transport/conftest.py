@@ -19,6 +19,7 @@ from mta.lookup.api import Tables
 from mta.transport.api import Outcome, Parcel, ParcelRecipient
 from mta.transport.context import context_for
 from mta.transport.engine import Transport, carry, load_transports
+from tests.unit.transport.scripted import Servers
 
 MakeParcel = Callable[..., Parcel]
 Deliver = Callable[[Transport, Parcel], list[Outcome]]
@@ -92,3 +93,11 @@ def deliver() -> Deliver:
         return carry(transport, context_for(conf, Tables(), given, given.recipients[0]), given)
 
     return run
+
+
+@pytest.fixture
+def servers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Servers:
+    """Servers in place of the network: the next connections lead to them."""
+    made = Servers(tmp_path)
+    monkeypatch.setattr("mta.net.socket.connect", made.connect)
+    return made
