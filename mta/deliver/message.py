@@ -1,0 +1,407 @@
+"""One attempt at one message, from lock to clean-up.
+
+    1  lock -D, read -H and -J; frozen messages are left alone
+    2  route what is not done; log what fails or has to wait
+    3  local deliveries, one after another; remote ones, several at a time
+       each: journal first, log second
+    4  remember what failed; what has waited too long fails now
+    5  bounce what failed: the bounce is durable before the failed address is given up
+    6  rewrite -H with what is left, or remove -H and then the rest
+
+A crash anywhere repeats at most what was under way.
+
+Runs as:  the mail user, in a delivery process; workers run the transports.
+Raises:   nothing that belongs to a message: what goes wrong defers it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from mta.base import clock
+from mta.base.errors import MtaError, TempFail
+from mta.config.model import Configuration
+from mta.deliver import batch, routing
+from mta.deliver.batch import Batch, Whole
+from mta.deliver.bounce import Bouncer, wants_none
+from mta.deliver.context import RETURNS, context_of, values_of
+from mta.deliver.item import Item, State
+from mta.deliver.outcome import Progress
+from mta.deliver.retry import Retry
+from mta.deliver.workers import Workers
+from mta.hints.retry import RetryHints
+from mta.log import events
+from mta.log.sink import Log
+from mta.lookup.api import Tables
+from mta.mail import header
+from mta.route.engine import Routers
+from mta.route.retry_rules import load_retry_rules
+from mta.spool.errors import SpoolError
+from mta.spool.layout import Spool
+from mta.spool.reader import Message, set_aside
+from mta.transport.api import Outcome, Parcel, Result
+from mta.transport.engine import Transport
+
+GONE = "gone"  # there is no such message, or no more
+DONE = "done"
+DEFERRED = "deferred"
+FROZEN = "frozen"
+LOCKED = "locked"
+DAMAGED = "damaged"
+
+# When no retry rule says when to try again: trouble of our own, which passes.
+SOON = 300
+_CHUNK = 1 << 18
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What came of an attempt: when to try again (0: never, or nobody knows), where to, and
+    the ids of bounces that wait for delivery now."""
+
+    state: str
+    next_try: float = 0.0
+    destination: str = ""
+    bounces: tuple[str, ...] = ()
+
+
+class Deliverer:
+    """All that deliveries need; one for each process, made after the fork."""
+
+    def __init__(
+        self,
+        conf: Configuration,
+        spool: Spool,
+        log: Log,
+        routers: Routers,
+        transports: dict[str, Transport],
+        tables: Tables,
+        workers: Workers,
+        *,
+        hints: RetryHints | None = None,
+    ) -> None:
+        self.conf = conf
+        self.spool = spool
+        self.log = log
+        self.routers = routers
+        self.transports = transports
+        self.tables = tables
+        self.workers = workers
+        self.hints = hints or RetryHints(f"{spool.path}/hints/retry")
+        self.rules = load_retry_rules(conf)
+        self.bouncer = Bouncer(conf, spool, log, tables)
+
+    def attempt(
+        self, message_id: str, *, force: bool = False, queue_run: bool = False
+    ) -> Report:
+        """Try to deliver a message.  `force` ignores retry times and thaws it."""
+        try:
+            message = Message.open(self.spool, message_id)
+        except SpoolError as error:
+            return self._damaged(message_id, str(error))
+        except TempFail as error:
+            events.note(self.log, message_id, str(error))
+            return Report(DEFERRED, clock.now() + SOON)
+        if message is None:
+            return self._not_ours(message_id)
+        with message:
+            return _Attempt(self, message, force=force, queue_run=queue_run).run()
+
+    def _damaged(self, message_id: str, reason: str) -> Report:
+        """A message that cannot be read is put where nobody trips over it again."""
+        try:
+            set_aside(self.spool, message_id, reason)
+        except TempFail as error:
+            events.damaged(self.log, message_id, reason, f"could not set it aside: {error}")
+        else:
+            kept = f"kept in {self.spool.path}/corrupt"
+            events.damaged(self.log, message_id, reason, kept)
+        return Report(DAMAGED)
+
+    def _not_ours(self, message_id: str) -> Report:
+        for directory in self.spool.places(message_id):
+            with suppress(OSError):
+                os.stat(f"{message_id}-H", dir_fd=directory, follow_symlinks=False)
+                events.locked(self.log, message_id)
+                return Report(LOCKED, clock.now() + SOON)
+        return Report(GONE)
+
+
+class _Attempt:
+    """One attempt."""
+
+    def __init__(
+        self, deliverer: Deliverer, message: Message, *, force: bool, queue_run: bool
+    ) -> None:
+        self.deliverer = deliverer
+        self.message = message
+        self.envelope = message.envelope
+        self.force = force
+        self.queue_run = queue_run
+        self.now = clock.now()
+        self.ctx = context_of(deliverer.conf, deliverer.tables, message)
+        self.retry = Retry(
+            self.ctx,
+            deliverer.rules,
+            deliverer.hints,
+            self.now,
+            force=force,
+            queue_run=queue_run,
+        )
+        self.bounces: list[str] = []
+        self.freeze = ""  # why the message is frozen now
+        self.is_frozen = False
+
+    def run(self) -> Report:
+        """Do it."""
+        if self.envelope.is_frozen and not self._may_thaw():
+            return Report(FROZEN)
+        recipients = routing.remaining(self.envelope)
+        done = self.envelope.nonrecipients
+        self.routing = routing.route_all(
+            self.deliverer.routers, self.ctx, recipients, self.retry, done
+        )
+        self.progress = Progress(self.message, self.routing, self.deliverer.log)
+        self._routed()
+        waiting = [item for item in self.routing.items if item.state is State.WAITING]
+        self._local([item for item in waiting if item.is_local])
+        self._remote([item for item in waiting if not item.is_local])
+        return self._finish()
+
+    # ---- 1: frozen messages
+
+    def _may_thaw(self) -> bool:
+        options = self.deliverer.conf.delivery
+        age = self.now - self.envelope.frozen_at
+        return self.force or 0 < options.auto_thaw < age
+
+    # ---- 2: what routing decided
+
+    def _routed(self) -> None:
+        for item in self.routing.items:
+            if item.state is State.WAITING:
+                transport = self.deliverer.transports.get(item.transport)
+                if transport is None:
+                    text = f'transport "{item.transport}" is not configured'
+                    item.set(State.DEFERRED, text, batch.BAD_TRANSPORT)
+                else:
+                    item.is_local = transport.is_local
+        for item in self.routing.items:
+            if item.state is State.DONE:
+                self.retry.works(item)
+                self.progress.done([item])
+                self.progress.log_done(item, None, along=False)
+            elif item.state is State.FAILED:
+                self.progress.log_failed(item)
+            elif item.state is State.DEFERRED:
+                self.progress.log_deferred(item)
+                if not item.next_try:
+                    self.retry.routing_failed(item)
+                self.is_frozen = self.is_frozen or item.freeze
+
+    # ---- 3: deliveries
+
+    def _local(self, items: list[Item]) -> None:
+        if not items:
+            return
+        self.retry.local_waits(items)
+        ready = [item for item in items if item.state is State.WAITING]
+        batches = batch.local_batches(self.ctx, self.whole(), self.deliverer.transports, ready)
+        for item in items:
+            if item.state is State.DEFERRED:
+                self.progress.log_deferred(item)
+        for each in batches:
+            self._carry([each], 1)
+
+    def _remote(self, items: list[Item]) -> None:
+        if not items:
+            return
+        transports = self.deliverer.transports
+        groups = []
+        for group in batch.remote_groups(transports, items, self.envelope.sender):
+            hosts = self.retry.hosts_left(group, group[0].hosts)
+            if group[0].state is State.WAITING:
+                groups.append((group, hosts))
+                continue
+            for item in group:
+                if item.state is State.FAILED:
+                    self.progress.log_failed(item)
+                else:
+                    self.progress.log_deferred(item)
+        whole = replace(self.whole(), is_8bit=_has_8bit(self.message))
+        batches = batch.remote_batches(self.ctx, whole, transports, groups)
+        self._carry(batches, max(1, self.deliverer.conf.queue.remote_max_parallel))
+
+    def whole(self) -> Whole:
+        """What all parcels share."""
+        envelope, message = self.envelope, self.message
+        return Whole(
+            message.id,
+            envelope.sender,
+            header.join(envelope.headers),
+            message.data_fd,
+            message.body_offset,
+            message.body_size,
+            envelope.received_time,
+            False,
+            envelope.dsn_envid,
+            RETURNS.get(envelope.dsn_ret, ""),
+            values_of(envelope),
+        )
+
+    def _carry(self, batches: list[Batch], most: int) -> None:
+        if self.progress.trouble:
+            for each in batches:
+                for item in each.items:
+                    item.set(State.DEFERRED, self.progress.trouble, -1)
+                    self.progress.log_deferred(item)
+            return
+        by_parcel = {id(each.job.parcel): each for each in batches}
+        for job, outcomes in self.deliverer.workers.carry([b.job for b in batches], most):
+            self._fold(by_parcel[id(job.parcel)], job.parcel, outcomes)
+
+    def _fold(self, each: Batch, parcel: Parcel, outcomes: list[Outcome]) -> None:
+        """Take in the outcomes of a parcel: hosts first, then what is done, then the rest."""
+        notes = outcomes[: len(outcomes) - len(each.items)]
+        domain = each.items[0].address.domain
+        hosts: list[str] = []
+        for note in notes:
+            hosts.append(self.retry.host_failed(note, domain))
+            self.progress.log_host(note)
+        pairs = list(zip(each.items, outcomes[len(notes) :], strict=True))
+        done: list[Item] = []
+        for item, outcome in pairs:
+            item.host, item.host_address = outcome.host, outcome.host_address
+            item.port, item.reply = outcome.port, outcome.remote_text
+            if outcome.result is Result.DONE:
+                item.set(State.DONE, outcome.text)
+                self.retry.works(item)
+                self.retry.host_works(outcome)
+                done.append(item)
+            elif outcome.result is Result.FAIL:
+                item.set(State.FAILED, outcome.text, outcome.code, outcome.status)
+            else:
+                item.set(State.DEFERRED, outcome.text, outcome.code, outcome.status)
+                self.retry.delivery_failed(item, outcome, hosts)
+        self.progress.done(done)
+        for item, outcome in pairs:
+            if item.state is State.DONE:
+                self.progress.log_done(item, outcome, along=item is not done[0])
+            elif item.state is State.FAILED:
+                self.progress.log_failed(item)
+            else:
+                self.progress.log_deferred(item)
+
+    # ---- 4 to 6: the end
+
+    def _finish(self) -> Report:
+        before = {item for item in self.routing.items if item.state is State.FAILED}
+        self.retry.conclude(self.routing.items)
+        for item in self.routing.items:
+            if item.state is State.FAILED and item not in before:
+                self.progress.log_failed(item)
+        self._bounce([item for item in self.routing.items if item.state is State.FAILED])
+        if self.progress.is_removed or self._is_complete():
+            if not self.progress.is_removed:
+                self.progress.remove()
+            if self.progress.is_removed:
+                events.completed(self.deliverer.log, self.message.id)
+                return Report(DONE, bounces=tuple(self.bounces))
+        return self._keep()
+
+    def _is_complete(self) -> bool:
+        return all(item.state is State.DONE for item in self.routing.items)
+
+    def _bounce(self, items: list[Item]) -> None:
+        """Tell the senders; what they cannot be told of stays, frozen."""
+        for to, some in _by_sender(items, self.envelope.sender):
+            if to:
+                self._bounce_to(to, some)
+            elif self.envelope.sender:
+                # A router said that nobody wants to know: errors_to is empty.
+                self._give_up(some, "")
+            elif self._is_old_bounce():
+                self._give_up(some, "error ignored")
+            else:
+                self.freeze, self.is_frozen = "delivery error message", True
+                for item in some:
+                    item.state = State.DEFERRED
+
+    def _bounce_to(self, to: str, items: list[Item]) -> None:
+        told = [item for item in items if not wants_none(item)]
+        try:
+            if told:
+                self.bounces.append(self.deliverer.bouncer.send(self.message, to, told))
+        except TempFail as error:
+            events.note(self.deliverer.log, self.message.id, f"cannot write a bounce: {error}")
+            for item in items:
+                item.state = State.DEFERRED
+            return
+        self._give_up(items, "")
+
+    def _give_up(self, items: list[Item], why: str) -> None:
+        for item in items:
+            item.state = State.DONE
+            if why:
+                text = f"{item.address.text}: {why}"
+                events.note(self.deliverer.log, self.message.id, text)
+        self.progress.done(items)
+
+    def _is_old_bounce(self) -> bool:
+        age = self.now - self.envelope.received_time
+        return age >= self.deliverer.conf.delivery.ignore_bounce_errors_after
+
+    def _keep(self) -> Report:
+        """Write down what is left, and say when to try it again."""
+        if self.deliverer.conf.queue.message_logs:
+            self.progress.write_msglog(self.deliverer.spool)
+        envelope = replace(
+            self.envelope,
+            nonrecipients=self.envelope.nonrecipients.union(self.progress.names),
+            deliver_firsttime=False,
+            frozen_at=int(self.now) if self.is_frozen else 0,
+            manual_thaw=self.envelope.manual_thaw or (self.envelope.is_frozen and self.force),
+        )
+        left = [item for item in self.routing.items if item.state is not State.DONE]
+        next_try = min(self._next_tries(left), default=self.now + SOON)
+        try:
+            if envelope != self.envelope or self.message.has_journal:
+                self.message.rewrite(envelope)
+        except MtaError as error:
+            # The old -H and the journal still say the same together.
+            events.note(self.deliverer.log, self.message.id, str(error))
+            next_try = max(next_try, self.now + SOON)
+        destination = left[0].address.domain if left else ""
+        if self.is_frozen:
+            events.frozen(self.deliverer.log, self.message.id, self.freeze)
+            return Report(FROZEN, 0.0, destination, tuple(self.bounces))
+        return Report(DEFERRED, next_try, destination, tuple(self.bounces))
+
+    def _next_tries(self, items: list[Item]) -> Iterator[float]:
+        for item in items:
+            yield float(item.next_try) if item.next_try > self.now else self.now + SOON
+
+
+def _by_sender(items: list[Item], sender: str) -> list[tuple[str, list[Item]]]:
+    groups: dict[str, list[Item]] = {}
+    for item in items:
+        groups.setdefault(batch.sender_of(item, sender), []).append(item)
+    return list(groups.items())
+
+
+def _has_8bit(message: Message) -> bool:
+    """True if the message has octets above 127, which the next host has to be told of."""
+    if any(not each.text.isascii() for each in message.envelope.headers):
+        return True
+    offset, end = message.body_offset, message.body_offset + message.body_size
+    while offset < end:
+        chunk = os.pread(message.data_fd, min(_CHUNK, end - offset), offset)
+        if not chunk:
+            return False
+        if not chunk.isascii():
+            return True
+        offset += len(chunk)
+    return False

@@ -1,0 +1,203 @@
+"""What became of each address: noted durably first, logged second.
+
+Before a delivery is logged it is noted, so that a crash repeats no delivery that the log
+speaks of.  The note is a line in -J, synced; but where the deliveries that have just ended
+were the last thing to be done, removing -H says the same and costs no sync.  Should a power
+cut bring a removed message back, it is delivered twice; a note that is not synced would not
+prevent that, and one that is would cost more than the whole delivery.
+"""
+
+from __future__ import annotations
+
+from mta.base import clock
+from mta.base.errors import MtaError, TempFail
+from mta.deliver.item import Item, State, shown
+from mta.deliver.retry import EXCEEDED, ROUTING_RETRY
+from mta.deliver.routing import Routing
+from mta.log import events
+from mta.log.sink import Log
+from mta.mail.address import split
+from mta.route.api import Address
+from mta.spool import msglog
+from mta.spool.errors import SpoolError
+from mta.spool.layout import Spool
+from mta.spool.reader import Message
+from mta.transport.api import Outcome
+
+
+class Progress:
+    """What is done of a message, in the spool and in the logs."""
+
+    __slots__ = (
+        "_lines",
+        "_log",
+        "_message",
+        "_open",
+        "_routing",
+        "is_removed",
+        "names",
+        "trouble",
+    )
+
+    def __init__(self, message: Message, routing: Routing, log: Log) -> None:
+        self._message = message
+        self._routing = routing
+        self._log = log
+        self._lines: list[str] = []  # of the message's own log
+        self.names: set[str] = set()  # everything done in this attempt
+        self.is_removed = False
+        self.trouble = ""  # why nothing more should be delivered now
+        # How many addresses that came of each ancestor are not done yet.
+        self._open: dict[int, int] = {}
+        for first in routing.items:
+            for item in routing.with_twins(first):
+                for ancestor in _ancestors(item.address):
+                    self._open[id(ancestor)] = self._open.get(id(ancestor), 0) + 1
+
+    # ---- durably
+
+    def done(self, items: list[Item]) -> None:
+        """These addresses are done, and it is to be remembered before anything else."""
+        fresh = [name for item in items for name in self._names(item)]
+        if not fresh:
+            return
+        self.names.update(fresh)
+        if self._is_complete() and self.remove():
+            return
+        try:
+            self._message.journal(dict.fromkeys(fresh), sync=True)
+        except (TempFail, SpoolError) as error:
+            # What was delivered cannot be noted: deliver nothing more, and say so loudly.
+            self.trouble = str(error)
+            events.bug(self._log, self._message.id, f"delivered, but not noted: {error}")
+
+    def remove(self) -> bool:
+        """Remove the message, which is done; False if that fails."""
+        try:
+            self._message.remove()
+        except TempFail as error:
+            self.trouble = str(error)
+            return False
+        self.is_removed = True
+        return True
+
+    def _is_complete(self) -> bool:
+        return all(item.state is State.DONE for item in self._routing.items)
+
+    def _names(self, item: Item) -> list[str]:
+        """Under what an item, its twins, and the ancestors that are complete now are noted."""
+        names: list[str] = []
+        for each in self._routing.with_twins(item):
+            names.append(each.name)
+            address = each.address
+            if address.parent is None:
+                names += _top_names(each)
+            for ancestor in _ancestors(address):
+                self._open[id(ancestor)] -= 1
+                if self._open[id(ancestor)]:
+                    break
+                if not ancestor.is_homonym:
+                    names.append(ancestor.text)
+                if ancestor.parent is None:
+                    names += _top_names(each)
+        return names
+
+    # ---- in the logs
+
+    def log_done(self, item: Item, outcome: Outcome | None, *, along: bool) -> None:
+        """=> or ->"""
+        if outcome is None:
+            events.discarded(
+                self._log, self._message.id, item.recipient.address, router=item.router
+            )
+            self._note(f"=> :blackhole: <{item.recipient.address}> R={item.router}")
+            return
+        address = shown(item, success=True)
+        host = item.host_shown + ("*" if outcome.reused else "")
+        events.delivered(
+            self._log,
+            self._message.id,
+            address,
+            router=item.router,
+            transport=item.transport,
+            host=host,
+            confirmation=outcome.text,
+            along=along,
+        )
+        mark = "->" if along else "=>"
+        self._note(f"{mark} {address} R={item.router} T={item.transport}")
+
+    def log_deferred(self, item: Item) -> None:
+        """=="""
+        address = shown(item, success=False)
+        if item.code == ROUTING_RETRY:
+            # Nothing was tried, so there is no router or transport to name.
+            address += " routing"
+        events.deferred(
+            self._log,
+            self._message.id,
+            address,
+            item.text,
+            router=item.router,
+            transport=item.transport,
+            host=item.host_shown,
+            code=item.code,
+        )
+        self._note(f"== {address} defer ({item.code}): {item.text}")
+
+    def log_failed(self, item: Item) -> None:
+        """**"""
+        address = shown(item, success=False)
+        if item.text.endswith(EXCEEDED):
+            events.failed(self._log, self._message.id, address, EXCEEDED)
+        else:
+            events.failed(
+                self._log,
+                self._message.id,
+                address,
+                item.text,
+                router=item.router,
+                transport=item.transport,
+                host=item.host_shown,
+            )
+        self._note(f"** {address}: {item.text}")
+
+    def log_host(self, outcome: Outcome) -> None:
+        """A host that was tried and failed, whatever became of the recipients."""
+        host = outcome.host
+        if outcome.host_address:
+            host = f"{host} [{outcome.host_address}]"
+        # An error of the system has no colon before it: as Exim writes it.
+        separator = " " if outcome.code > 0 else ": "
+        line = f"H={host}{separator}{outcome.text}"
+        events.note(self._log, self._message.id, line)
+        self._note(line)
+
+    def _note(self, line: str) -> None:
+        self._lines.append(line)
+
+    def write_msglog(self, spool: Spool) -> None:
+        """Add what happened to the message's own log, if that can be done."""
+        now = clock.now()
+        try:
+            for line in self._lines:
+                msglog.append(spool, self._message.envelope, self._message.size, line, now=now)
+        except MtaError as error:
+            events.note(self._log, self._message.id, str(error))
+
+
+def _ancestors(address: Address) -> list[Address]:
+    """From the parent up to the recipient in the envelope."""
+    found: list[Address] = []
+    ancestor = address.parent
+    while ancestor is not None:
+        found.append(ancestor)
+        ancestor = ancestor.parent
+    return found
+
+
+def _top_names(item: Item) -> list[str]:
+    """A recipient of the envelope, as it stands there and with its domain in lower case."""
+    address = item.recipient.address
+    lowered = item.address.origin.text
+    return [address] if lowered == address or not split(address)[1] else [address, lowered]

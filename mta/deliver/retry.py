@@ -1,0 +1,290 @@
+"""When to try again: what hints and rules say before an attempt, and what they learn from it.
+
+At once on arrival a message is routed and delivered locally whatever is remembered; hosts that
+are known to be away are left alone even then.  In a queue run all times are kept.  A forced
+attempt keeps none.  A message that has waited longer than its rule goes on gets one more try
+before it fails.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from mta.base.text import is_number
+from mta.deliver.item import Item, State
+from mta.expand.context import Context
+from mta.hints.retry import Record, RetryHints
+from mta.route.api import Address, Host
+from mta.route.retry_rules import DNS_DEFER, RCPT_4XX, Failure, RetryRules
+from mta.spool.ids import is_id
+from mta.transport.api import Outcome
+
+# Exim's numbers for "not now".
+ROUTING_RETRY = -52
+LOCAL_RETRY = -53
+HOST_RETRY = -54
+
+NOT_REACHED = "retry time not reached"
+EXCEEDED = "retry timeout exceeded"
+LONG_FAILURE = "retry time not reached for any host after a long failure period"
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """One thing that failed in this attempt, to be remembered under its key."""
+
+    subject: str  # the address or host for which a rule is sought
+    alternative: str
+    failure: Failure
+    text: str
+
+
+class Retry:
+    """Retry times for one attempt at one message."""
+
+    __slots__ = (
+        "_ctx",
+        "_force",
+        "_hints",
+        "_known",
+        "_lessons",
+        "_now",
+        "_queue_run",
+        "_received",
+        "_rules",
+        "_works",
+    )
+
+    def __init__(
+        self,
+        ctx: Context,
+        rules: RetryRules,
+        hints: RetryHints,
+        now: float,
+        *,
+        force: bool,
+        queue_run: bool,
+    ) -> None:
+        self._ctx = ctx
+        self._rules = rules
+        self._hints = hints
+        self._now = int(now)
+        self._received = int(ctx.message.received_time)
+        self._force = force
+        self._queue_run = queue_run
+        self._known: dict[str, Record] = {}
+        self._lessons: dict[str, Lesson] = {}
+        self._works: set[str] = set()
+
+    # ---- before
+
+    def look_up(self, addresses: list[Address]) -> None:
+        """Learn what is known of these recipients."""
+        keys = [key for address in addresses for key in self._routing_keys(address)]
+        self._known.update(self._hints.find(keys, self._now))
+
+    def routing_waits(self, address: Address) -> int:
+        """When this address may be routed again, if that is not now; else 0."""
+        if not self._queue_run or self._force or not self._known:
+            return 0
+        return self._latest(self._routing_keys(address), address.domain)
+
+    def local_waits(self, items: list[Item]) -> None:
+        """Defer the local deliveries whose time has not come."""
+        self._known.update(self._hints.find([_local_key(item) for item in items], self._now))
+        if not self._queue_run or self._force or not self._known:
+            return
+        for item in items:
+            if when := self._latest([_local_key(item)], item.address.text):
+                item.set(State.DEFERRED, NOT_REACHED, LOCAL_RETRY)
+                item.next_try = when
+
+    def hosts_left(self, items: list[Item], hosts: tuple[Host, ...]) -> tuple[Host, ...]:
+        """The hosts that may be tried; where none is left, the items are deferred or fail."""
+        if self._force or not hosts:
+            return hosts
+        left: list[Host] = []
+        waiting: list[Record] = []
+        domain = items[0].address.domain
+        for host in hosts:
+            records = self._records_of(host)
+            if not records or any(self._is_due(record, domain) for record in records):
+                left.append(host)
+            else:
+                waiting += records
+        if left:
+            for item in items:
+                item.is_skipped = len(left) < len(hosts)
+            return tuple(left)
+        self._none_left(items, waiting)
+        return ()
+
+    def _none_left(self, items: list[Item], waiting: list[Record]) -> None:
+        expired = all(record.expired for record in waiting)
+        for item in items:
+            if expired:
+                item.set(State.FAILED, LONG_FAILURE, HOST_RETRY, "5.4.7")
+                continue
+            text = f"{NOT_REACHED} for any host for '{item.address.domain}'"
+            item.set(State.DEFERRED, text, HOST_RETRY)
+            item.next_try = min(record.next_try for record in waiting)
+
+    def _records_of(self, host: Host) -> list[Record]:
+        """The records that speak of this host, and not of another message."""
+        found: list[Record] = []
+        for record in self._hints.hosts_named(host.name, self._now):
+            rest = record.key[len(host.name) + 3 :]
+            last = rest.rpartition(":")[2]
+            if is_id(last) and last != self._ctx.message.message_id:
+                continue
+            if host.address and not rest.startswith(_bracketed(host.address)):
+                continue
+            self._known[record.key] = record
+            found.append(record)
+        return found
+
+    def _latest(self, keys: list[str], subject: str) -> int:
+        waiting = [
+            record.next_try
+            for key in keys
+            if (record := self._known.get(key)) is not None
+            and not self._is_due(record, subject)
+        ]
+        return max(waiting, default=0)
+
+    def _is_due(self, record: Record, subject: str) -> bool:
+        """True if the time has come, or if the message itself has run out of time."""
+        if record.next_try <= self._now:
+            return True
+        if record.expired:
+            return False
+        line = self._rules.find(self._ctx, subject, Failure(record.code))
+        return (
+            line is not None
+            and bool(line.rules)
+            and (self._now - self._received > line.rules[-1].until)
+        )
+
+    def _routing_keys(self, address: Address) -> list[str]:
+        return [
+            f"R:{address.domain}",
+            f"R:{address.text}",
+            f"R:{address.text}:<{self._ctx.message.sender}>",
+        ]
+
+    # ---- after
+
+    def works(self, item: Item) -> None:
+        """An address was delivered to: what was remembered against it is wrong now."""
+        if self._known:
+            self._works.update(self._routing_keys(item.address))
+            self._works.update(self._routing_keys(item.address.origin))
+            self._works.add(_local_key(item))
+
+    def host_works(self, outcome: Outcome) -> None:
+        """A host took a message; for one that is known by name, all its addresses count."""
+        if self._known and outcome.host:
+            prefix = f"T:{outcome.host}:"
+            self._works.update(key for key in self._known if key.startswith(prefix))
+
+    def routing_failed(self, item: Item) -> None:
+        """An address could not be routed now."""
+        key = item.address.retry_key or item.address.domain
+        self._learn(item, f"R:{key}", key, item.address.domain, Failure(item.code))
+
+    def delivery_failed(self, item: Item, outcome: Outcome, hosts: list[str]) -> None:
+        """A delivery was deferred; `hosts` are the keys of the hosts that were to blame."""
+        failure = _failure(outcome)
+        address = item.address
+        if item.is_local:
+            self._learn(item, _local_key(item), address.text, "", failure)
+        elif outcome.code == RCPT_4XX:
+            key = f"R:{address.text}:<{self._ctx.message.sender}>"
+            self._learn(item, key, address.text, "", failure)
+        elif outcome.host and (outcome.host_error or outcome.message_error):
+            own = self.host_failed(outcome, address.domain)
+            item.retry_keys += dict.fromkeys([*hosts, own])
+        elif hosts:
+            item.retry_keys += hosts
+        elif outcome.host:
+            self._learn(item, _local_key(item), address.text, outcome.host, failure)
+        else:
+            unknown = failure if failure.code else Failure(DNS_DEFER)
+            self._learn(item, f"R:{address.domain}", address.domain, "", unknown)
+
+    def host_failed(self, outcome: Outcome, domain: str) -> str:
+        """A host could not be used, or not for this message; gives the key."""
+        key = f"T:{outcome.host}:{_bracketed(outcome.host_address)}"
+        if outcome.port not in (0, 25):
+            key += f":{outcome.port}"
+        if outcome.message_error:
+            key += f":{self._ctx.message.message_id}"
+        text = outcome.text or outcome.remote_text
+        self._lessons[key] = Lesson(outcome.host, domain, _failure(outcome), text)
+        return key
+
+    def _learn(
+        self, item: Item, key: str, subject: str, alternative: str, failure: Failure
+    ) -> None:
+        self._lessons[key] = Lesson(subject, alternative, failure, item.text)
+        item.retry_keys.append(key)
+
+    def conclude(self, items: list[Item]) -> None:
+        """Remember what was learnt; set the next try of what is deferred, or let it fail."""
+        following = self._remember()
+        if self._works:
+            self._hints.forget(key for key in self._works if key in self._known)
+        for item in items:
+            if item.state is not State.DEFERRED or not item.retry_keys:
+                continue
+            times = [following[key] for key in item.retry_keys if key in following]
+            if times and all(out for _, out in times) and not item.is_skipped:
+                item.state = State.FAILED
+                item.text = f"{item.text}: {EXCEEDED}" if item.text else EXCEEDED
+                item.status = "5.4.7"
+            elif times:
+                item.next_try = min(at for at, _ in times)
+
+    def _remember(self) -> dict[str, tuple[int, bool]]:
+        """Write the records; gives for each key the next try and whether time is up."""
+        following: dict[str, tuple[int, bool]] = {}
+        if not self._lessons:
+            return following
+        missing = [key for key in self._lessons if key not in self._known]
+        self._known.update(self._hints.find(missing, self._now))
+        records: list[Record] = []
+        for key, lesson in self._lessons.items():
+            line = self._rules.find(
+                self._ctx, lesson.subject, lesson.failure, lesson.alternative
+            )
+            old = self._known.get(key)
+            when = self._rules.next(line, old, self._now, self._received)
+            following[key] = (when.at, when.timed_out)
+            if line is None:
+                continue  # no rule, no time to remember
+            start = old or Record(key, self._now, self._now, self._now)
+            records.append(
+                replace(
+                    start,
+                    last_try=self._now,
+                    next_try=when.at,
+                    expired=when.expired,
+                    code=lesson.failure.code,
+                    text=lesson.text,
+                )
+            )
+        self._hints.save(records)
+        return following
+
+
+def _local_key(item: Item) -> str:
+    return f"T:{item.address.text}"
+
+
+def _bracketed(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
+
+
+def _failure(outcome: Outcome) -> Failure:
+    digits = outcome.remote_text[:3]
+    return Failure(outcome.code, digits if is_number(digits) else "")

@@ -1,0 +1,101 @@
+"""From the recipients of an envelope to items: routed, without duplicates and what is done.
+
+Two recipients that end at the same address get one delivery; both are done with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from mta.deliver.item import Item, State, ancestors_done
+from mta.deliver.retry import NOT_REACHED, ROUTING_RETRY, Retry
+from mta.expand.context import Context
+from mta.route.api import Deferred, Delivery, Discarded, Failed, Routed, address_of
+from mta.route.engine import Routers
+from mta.spool.envelope import Envelope, Recipient
+
+DISCARDED = ":blackhole:"
+_UNKNOWN = -1
+
+
+def remaining(envelope: Envelope) -> list[Recipient]:
+    """The recipients that are not done, each address once."""
+    done = envelope.nonrecipients
+    found: dict[str, Recipient] = {}
+    for recipient in envelope.recipients:
+        if recipient.address not in done:
+            found.setdefault(recipient.address, recipient)
+    return list(found.values())
+
+
+class Routing:
+    """All items of a message, and which of them stand for others."""
+
+    __slots__ = ("_done", "by_key", "items", "twins")
+
+    def __init__(self, done: frozenset[str]) -> None:
+        self._done = done
+        self.items: list[Item] = []
+        self.by_key: dict[str, Item] = {}
+        # Further items that end where the first one does: they share its fate.
+        self.twins: dict[Item, list[Item]] = {}
+
+    def add(self, item: Item) -> None:
+        """Take an item, unless it was done before or another stands for it."""
+        if ancestors_done(item, self._done):
+            item.state = State.DONE
+            item.text = ""
+            return
+        first = self.by_key.setdefault(item.name, item)
+        if first is item:
+            self.items.append(item)
+        else:
+            self.twins.setdefault(first, []).append(item)
+
+    def with_twins(self, item: Item) -> list[Item]:
+        """The item and those that share its fate."""
+        return [item, *self.twins.get(item, ())]
+
+
+def route_all(
+    routers: Routers,
+    ctx: Context,
+    recipients: Iterable[Recipient],
+    retry: Retry,
+    done: frozenset[str],
+) -> Routing:
+    """Route all recipients of a message."""
+    routing = Routing(done)
+    addresses = [(recipient, address_of(recipient.address)) for recipient in recipients]
+    retry.look_up([address for _, address in addresses])
+    for recipient, address in addresses:
+        address.dsn_flags, address.orcpt = recipient.dsn_flags, recipient.orcpt
+        address.errors_to = recipient.errors_to or None
+        if when := retry.routing_waits(address):
+            item = Item(address, recipient, next_try=when)
+            item.set(State.DEFERRED, NOT_REACHED, ROUTING_RETRY)
+            routing.add(item)
+            continue
+        for result in routers.route(ctx, address):
+            item = _item(result, recipient)
+            routing.add(item)
+    return routing
+
+
+def _item(result: Routed, recipient: Recipient) -> Item:
+    item = Item(result.address, recipient, result.router)
+    match result:
+        case Delivery():
+            item.transport = result.transport
+            item.hosts = result.hosts
+            item.file, item.pipe = result.file, result.pipe
+        case Discarded():
+            item.set(State.DONE, DISCARDED)
+        case _:
+            match result.verdict:
+                case Failed(text, log, status):
+                    item.set(State.FAILED, log or text, 0, status)
+                case Deferred(text, freeze, code):
+                    item.set(State.DEFERRED, text, code or _UNKNOWN)
+                    item.freeze = freeze
+    return item
