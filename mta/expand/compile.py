@@ -17,14 +17,19 @@ import mta.expand.items
 import mta.expand.operators
 import mta.expand.variables
 from mta.base.errors import ConfigError, ExpansionFail, Where
-from mta.base.trust import Trusted
+from mta.base.trust import Trusted, is_trusted
 from mta.config.model import Configuration
 from mta.config.option import Configured
 from mta.config.template import Template
 from mta.expand.context import Context
 from mta.expand.nodes import Check, Item, Joined, Node, Program, Test, Text, Variable
 from mta.expand.parser import Reader
+from mta.expand.registry import operator
 from mta.expand.trust import keep_all, trusted
+
+CACHE_LIMIT = 500
+_DEPTH_LIMIT = 20
+_NO_PLACE = Where("${expand:…}", 0)
 
 _FAMILIES = (
     mta.expand.conditions,
@@ -148,6 +153,41 @@ def _joined(programs: list[Program]) -> Program:
         return keep_all(values, "".join(values))
 
     return run
+
+
+def cached(ctx: Context, text: str, where: Where) -> Compiled:
+    """The program of a trusted text that came up at run time, kept for the next time."""
+    cache = ctx.tables.programs
+    program = cache.get(text)
+    if not isinstance(program, Compiled):
+        program = compile_text(text, where)
+        if len(cache) >= CACHE_LIMIT:
+            del cache[next(iter(cache))]
+        cache[text] = program
+    return program
+
+
+@operator("expand", context=True)
+def expand_again(ctx: Context, text: str) -> str:
+    r"""The result of expanding a text once more; text of strangers is refused.
+
+    ${expand:\${lc:ABC\}} → abc
+    """
+    failed = f'internal expansion of "{text[:80]}" failed'
+    if not is_trusted(text) and text:
+        raise ExpansionFail(f"{failed}: attempt to expand tainted string '{text[:80]}'")
+    depth = ctx.depth
+    if depth >= _DEPTH_LIMIT:
+        raise ExpansionFail(f"{failed}: nested more than {_DEPTH_LIMIT} deep")
+    ctx.depth = depth + 1
+    try:
+        return cached(ctx, text, _NO_PLACE).run(ctx)
+    except ExpansionFail as error:
+        if error.forced:
+            raise
+        raise ExpansionFail(f"{failed}: {error.text}") from error
+    finally:
+        ctx.depth = depth
 
 
 def _constant(text: Trusted) -> Compiled:

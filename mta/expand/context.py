@@ -105,4 +105,5 @@ class Context:
     place: Place = field(default_factory=Place)
     values: dict[str, str] = field(default_factory=dict)
     captures: tuple[str, ...] = ()  # $0, $1 … of the match that was made last
-    steps: int = 0  # taken by loops of this expansion; bounded, see expand.run
+    steps: int = 0  # taken by loops of this expansion; bounded, see expand.split
+    depth: int = 0  # of ${expand: in ${expand:

@@ -21,6 +21,15 @@ def number(text: str, name: str, *, signed: bool = False) -> int:
     return int(bare)
 
 
+def checked(name: str, argument: str) -> str:
+    """The numbers behind the underscores of an operator.  Raises ExpansionFail."""
+    parts = argument.split("_")
+    bare = [each.removeprefix("-") if name == "substr" else each for each in parts]
+    if len(parts) > 2 or not all(map(is_number, bare)):
+        raise ExpansionFail(f'non-digit after underscore in "{name}_{argument}"')
+    return argument
+
+
 def part(name: str, text: str, start: str, size: str) -> str:
     """So many octets from a place; "" as the size is all, before the place if negative."""
     octets = to_bytes(text)
@@ -28,6 +37,7 @@ def part(name: str, text: str, start: str, size: str) -> str:
     wanted = number(size, name) if size else -1
     if first < 0:
         if wanted < 0:
+            # Without a length it is what stands before the place.
             return to_text(octets[: max(0, len(octets) + first)])
         first += len(octets)
         if first < 0:
@@ -44,20 +54,15 @@ def hash_text(text: str, size: str, limit: str) -> str:
     wanted = number(size, "hash")
     letters = number(limit, "hash") if limit else 26
     if not 0 < letters <= len(_LETTERS):
-        raise ExpansionFail(
-            f"hash upper limit must be less than or equal to {len(_LETTERS)}"
-            ' in "hash" expansion'
-        )
+        raise ExpansionFail(f'hash count "{letters}" too big')
     if wanted >= len(octets):
         return text
-    result = bytearray(octets[:wanted])
-    for at, octet in enumerate(octets[wanted:]):
-        place = at % wanted if wanted else 0
-        if not wanted:
-            break
-        mixed = (result[place] + octet * ((at // wanted) % 2 * 16 + 1)) & 0xFF
-        result[place] = mixed
-    return "".join(chr(_LETTERS[octet % letters]) for octet in result)
+    mixed = bytearray(octets[:wanted])
+    for at in range(wanted, len(octets) if wanted else 0):
+        octet = octets[at]
+        shift = (octet + at) & 7
+        mixed[(at - wanted) % wanted] ^= (octet << shift | octet >> (8 - shift)) & 0xFF
+    return "".join(chr(_LETTERS[octet % letters]) for octet in mixed)
 
 
 def number_hash(text: str, first: str, second: str) -> str:

@@ -8,8 +8,9 @@ from mta.base.errors import ExpansionFail
 from mta.base.text import lower
 
 _INTEGER = re.compile(
-    r"[ \t\r\n\v\f]*([+-]?[0-9]{1,20})([kmg]?)[ \t\r\n\v\f]*", re.I | re.ASCII
+    r"[ \t\r\n\v\f]*([+-]?[0-9]{1,40})([kmg]?)[ \t\r\n\v\f]*", re.I | re.ASCII
 )
+_BEGINS = re.compile(r"[ \t\r\n\v\f]*[+-]?[0-9]", re.ASCII)
 _FACTORS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 LOWEST, HIGHEST = -(1 << 63), (1 << 63) - 1
 
@@ -19,6 +20,8 @@ def integer(text: str) -> int:
     if text == "":
         return 0
     found = _INTEGER.fullmatch(text)
+    if found is None and _BEGINS.match(text):
+        raise ExpansionFail(f'invalid integer "{text[:80]}"')
     if found is None:
         raise ExpansionFail(f'integer expected but "{text[:80]}" found')
     value = int(found[1]) * _FACTORS[lower(found[2])]

@@ -169,6 +169,8 @@ class Reader:
         return ""
 
     def _curly(self, problem: str) -> ExpansionFail:
+        if self._headers_open and not self.peek():
+            return self.misplaced()
         rest = self.text[self.at :]
         return ExpansionFail(
             f"curly-bracket problem in conditional yes/no parsing: {problem}\n"

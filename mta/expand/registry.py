@@ -2,7 +2,7 @@
 
     @operator("lc")                          def lc(text) -> str
     @operator("substr", argument=True)       def substr(text, argument) -> str
-    @operator("stat", context=True)          def stat(ctx, text) -> str
+    @operator("listnamed", context=True)     def listnamed(ctx, text) -> str
     @item("sg", least=3, most=3)             def sg(ctx, *arguments) -> str
     @syntax_item("lookup")                   def lookup(reader) -> Item
     @condition("eq", 2)                      def eq(ctx, left, right) -> bool

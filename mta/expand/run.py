@@ -10,12 +10,10 @@ from mta.base.errors import ExpansionFail, Where
 from mta.base.text import is_number, lower
 from mta.base.trust import Trusted, is_trusted
 from mta.config.template import Template
-from mta.expand.compile import Compiled, compile_text, compiled
+from mta.expand.compile import Compiled, cached, compiled
 from mta.expand.context import Context
 from mta.expand.numbers import integer
 from mta.expand.trust import RESULT_LIMIT, refusal
-
-CACHE_LIMIT = 500
 
 
 def expand(ctx: Context, template: Template) -> str:
@@ -37,14 +35,7 @@ def expand_text(ctx: Context, text: str, where: Where) -> str:
         if "$" not in text and "\\" not in text:
             return text
         raise ExpansionFail(refusal(text, "text to be expanded", where))
-    cache = ctx.tables.programs
-    program = cache.get(text)
-    if not isinstance(program, Compiled):
-        program = compile_text(text, where)
-        if len(cache) >= CACHE_LIMIT:
-            del cache[next(iter(cache))]
-        cache[text] = program
-    return run(ctx, program)
+    return run(ctx, cached(ctx, text, where))
 
 
 def run(ctx: Context, program: Compiled) -> str:

@@ -24,7 +24,11 @@ def operator_node(entry: OperatorEntry, name: str, argument: str, inner: Node) -
         (program,) = programs
         if entry.context:
             # These say themselves whether their result can be trusted.
-            return lambda ctx: function(ctx, program(ctx))
+            def in_context(ctx: Context) -> str:
+                result: str = function(ctx, program(ctx))
+                return result
+
+            return in_context
 
         def with_argument(ctx: Context) -> str:
             text = program(ctx)

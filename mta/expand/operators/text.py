@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from mta.base.text import lower, to_bytes, to_text, upper
-from mta.expand.cutting import hash_text, number_hash, part
+from mta.expand.cutting import checked, hash_text, number_hash, part
 from mta.expand.registry import operator
 from mta.mail.address import quote as quote_local
 
@@ -36,7 +36,7 @@ def length(text: str, size: str) -> str:
 
     ${length_3:abcdef} → abc
     """
-    return part("length", text, "0", size)
+    return part("length", text, "0", checked("length", size))
 
 
 @operator("substr", "s", argument=True)
@@ -46,7 +46,7 @@ def substr(text: str, places: str) -> str:
     ${substr_1_2:abcdef} → bc
     ${substr_-2:abcdef} → abcd
     """
-    start, _, size = places.partition("_")
+    start, _, size = checked("substr", places).partition("_")
     return part("substr", text, start, size)
 
 
@@ -65,7 +65,7 @@ def hash_(text: str, numbers: str) -> str:
 
     ${hash_3:monty} → jmg
     """
-    size, _, limit = numbers.partition("_")
+    size, _, limit = checked("hash", numbers).partition("_")
     return hash_text(text, size, limit)
 
 
@@ -75,7 +75,7 @@ def nhash(text: str, numbers: str) -> str:
 
     ${nhash_100:abc} → 7
     """
-    first, _, second = numbers.partition("_")
+    first, _, second = checked("nhash", numbers).partition("_")
     return number_hash(text, first, second)
 
 
