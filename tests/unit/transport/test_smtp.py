@@ -573,7 +573,7 @@ def test_hosts_ports_and_interfaces_come_from_the_options(
     servers.expect(refused, refused, refused)
     smtp = load(
         "driver = smtp\nhosts = <; 192.0.2.1 ; [2001:db8::1]:2525 ; 192.0.2.2:26\n"
-        "port = 587\ninterface = <; 127.0.0.1 ; ::1\n"
+        "port = 587\ninterface = <; 127.0.0.1 ; ::1\nallow_localhost\n"
     )
     deliver(smtp, replace(mail, hosts=()))
     assert servers.asked == [
