@@ -16,7 +16,7 @@ import click
 from mta.cli import output, place
 from mta.config import load
 from mta.config.model import Configuration
-from mta.spool import layout
+from mta.proc import directories, roles
 from mta.unix import users
 
 NO_SHELL = "/usr/sbin/nologin"
@@ -116,11 +116,6 @@ def _spool(conf: Configuration) -> list[Step]:
         return []
 
     def act() -> None:
-        mail = users.by_name(str(conf.own.mail_user))
-        group = users.group_id(str(conf.own.network_user))
-        assert mail is not None
-        assert group is not None
-        split = conf.queue.split_spool_directory
-        layout.prepare(path, split=split, owner=(mail.uid, group))
+        directories.prepare(conf, roles.identities(conf))
 
     return [Step(f"make the spool in {path}", act)]

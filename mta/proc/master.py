@@ -19,7 +19,6 @@ import contextlib
 import os
 import signal
 import socket
-import stat
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -34,9 +33,8 @@ from mta.config.quick import DEFAULT_FILE
 from mta.log import events
 from mta.log.sink import open_log
 from mta.net import interfaces
-from mta.proc import roles
+from mta.proc import directories, roles
 from mta.proc.control import Checked, Drain, Faulty, Ready, ReopenLogs
-from mta.spool import layout
 from mta.unix import files, frames, locks, process
 from mta.unix.loop import Loop
 
@@ -97,7 +95,7 @@ class Master:
         self.conf, sealed = check(order.file, order.macros)
         self.who = roles.identities(self.conf)
         self.spool = str(self.conf.queue.spool_directory)
-        self.prepare_directories()
+        directories.prepare(self.conf, self.who)
         self.log = open_log(log_pattern(self.conf))
         self.endpoints: dict[interfaces.Endpoint, socket.socket] = {}
         self.channels = {"once": order.once, "submit": order.submit}
@@ -111,23 +109,6 @@ class Master:
         self.announced = False  # once ready it never gives up
 
     # ---- at the start
-
-    def prepare_directories(self) -> None:
-        """Make what is missing of the spool."""
-        mail, network = self.who.mail, self.who.network
-        owner = (mail.uid, network.gid) if self.who.separated else None
-        layout.prepare(self.spool, split=self.conf.queue.split_spool_directory, owner=owner)
-        at = files.open_dir(self.spool)
-        try:
-            # Root makes and removes names in here, so it must be root's alone.
-            files.make_dir(at, "run", 0o755)
-            status = os.stat("run", dir_fd=at, follow_symlinks=False)
-            if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
-                raise ConfigError(None, f"{self.spool}/run belongs to somebody else")
-            if files.make_dir(at, "db", 0o750) and owner:
-                os.chown("db", mail.uid, mail.gid, dir_fd=at, follow_symlinks=False)
-        finally:
-            os.close(at)
 
     def open_to_others(self) -> None:
         """Take the spool's lock, the ports and the sockets for local programs."""

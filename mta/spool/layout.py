@@ -1,7 +1,7 @@
 """Where the files of the spool are: its directories, their modes, and who may do what there.
 
-    SPOOL             0755   anybody may pass through it to drop/
-    SPOOL/input       03770  sticky, set-gid; mta owns it, mtanet is in its group
+    SPOOL             0755   whoever begins us, root or a user; anybody may pass to drop/
+    SPOOL/input       03770  sticky, set-gid; owned by mta, its group is that of mtanet
     SPOOL/input/C     03770  when the spool is split; made by mta only
     SPOOL/msglog[/C]  0750   mta alone
     SPOOL/drop        03733  anybody may create a file, nobody may list them
@@ -30,8 +30,10 @@ CORRUPT_MODE = 0o700
 
 # The modes of files.  A lock needs a descriptor open for writing: a -D that mtanet made must
 # be writable for mta, which it is through its group; one that mta made need not be for mtanet.
-FILE_MODE = 0o640
-SHARED_FILE_MODE = 0o660
+# What mta makes is for nobody else: the group of input/ is that of the network user.
+FILE_MODE = 0o600
+FOREIGN_HEADER_MODE = 0o640
+FOREIGN_BODY_MODE = 0o660
 
 SUBDIRECTORIES = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
@@ -43,28 +45,37 @@ _TOP = (
 )
 
 
-def prepare(path: str, *, split: bool, owner: tuple[int, int] | None = None) -> None:
+def prepare(
+    path: str,
+    *,
+    split: bool,
+    owner: tuple[int, int] | None = None,
+    shared: int | None = None,
+) -> None:
     """Make all directories of a spool that are missing, for this uid and gid.
 
+    `shared` is the group that may create files in input/ beside the owner.  The top stays with
+    the caller: root makes names in it, and must not do so where somebody else could put links.
     Called once at the start, by root or by the owner; what exists is left as it is.  Raises
     OSError.
     """
+    common = (owner[0], shared) if owner is not None and shared is not None else owner
     parent, name = os.path.split(os.path.abspath(path))
     os.makedirs(parent, 0o755, exist_ok=True)
     above = open_dir(parent)
     try:
-        _make(above, name, SPOOL_MODE, owner)
+        _make(above, name, SPOOL_MODE, None)
     finally:
         os.close(above)
     root = open_dir(path)
     try:
         for name, mode in _TOP:
-            _make(root, name, mode, owner)
+            _make(root, name, mode, common if name == "input" else owner)
         if split:
             directory = open_dir("input", at=root)
             try:
                 for name in SUBDIRECTORIES:
-                    _make(directory, name, INPUT_MODE, owner)
+                    _make(directory, name, INPUT_MODE, common)
             finally:
                 os.close(directory)
     finally:

@@ -29,7 +29,7 @@ from mta.spool.envelope import Envelope
 from mta.spool.errors import SpoolError, disk_failure
 from mta.spool.header_file import encode
 from mta.spool.ids import Ticks, new_id
-from mta.spool.layout import FILE_MODE, SHARED_FILE_MODE, Spool
+from mta.spool.layout import FILE_MODE, FOREIGN_BODY_MODE, FOREIGN_HEADER_MODE, Spool
 from mta.unix.files import open_at, write_all
 from mta.unix.locks import lock
 
@@ -78,7 +78,7 @@ class Incoming:
     def _create(self, name: str, first_line: bytes) -> None:
         self._fd = open_at(self._directory, name, _CREATE, 0o600)
         self._made.append(name)
-        os.fchmod(self._fd, FILE_MODE if self.spool.is_ours else SHARED_FILE_MODE)
+        os.fchmod(self._fd, FILE_MODE if self.spool.is_ours else FOREIGN_BODY_MODE)
         if not lock(self._fd, self._offset):
             raise TempFail(f"{name} was locked by another process", status="4.3.0")
         write_all(self._fd, first_line)
@@ -170,7 +170,8 @@ def _write_draft(directory: int, envelope: Envelope, made: list[str]) -> str:
         fd = open_at(directory, name, _CREATE, 0o600)
     made.append(name)
     try:
-        os.fchmod(fd, FILE_MODE)
+        is_ours = os.geteuid() == os.fstat(directory).st_uid
+        os.fchmod(fd, FILE_MODE if is_ours else FOREIGN_HEADER_MODE)
         write_all(fd, octets)
         os.fdatasync(fd)
     finally:

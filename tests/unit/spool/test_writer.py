@@ -192,7 +192,7 @@ def test_the_modes_do_not_depend_on_the_umask(spool: Spool, umask: int) -> None:
     store(spool)
     for suffix in "DH":
         status = os.stat(f"{ID}-{suffix}", dir_fd=spool.place(ID))
-        assert stat.S_IMODE(status.st_mode) == 0o640
+        assert stat.S_IMODE(status.st_mode) == 0o600
 
 
 def test_a_stranger_to_the_spool_makes_a_body_that_its_owner_can_lock(spool: Spool) -> None:
