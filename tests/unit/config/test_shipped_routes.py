@@ -1,0 +1,152 @@
+"""The shipped configurations compile as a whole and take mail where they say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mta.acl.acls import load_acls
+from mta.base.trust import Trusted
+from mta.config import load
+from mta.config.model import Configuration
+from mta.expand.compile import prepare
+from mta.expand.context import Context, Message, Place
+from mta.expand.run import expand
+from mta.lookup.api import Tables
+from mta.net.interfaces import listen_addresses
+from mta.route.api import Address, Delivery, Undeliverable
+from mta.route.engine import load_routers
+from mta.transport.drivers.appendfile import Appendfile
+from mta.transport.engine import load_transports
+
+ETC = Path(__file__).resolve().parents[3] / "etc"
+
+PASSWD = """\
+root:x:0:0:root:/root:/bin/bash
+daemon:x:1:1:daemon:/usr/sbin:/usr/sbin/nologin
+alice:x:1000:100:Alice,,,:/home/alice:/bin/bash
+nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin
+"""
+ALIASES = "root: alice\nold: :fail: gone for good\nlater: :defer: not now\n"
+
+
+@pytest.fixture
+def production(tmp_path: Path) -> Configuration:
+    """The production default on a host with these users, aliases and relays."""
+    text = (ETC / "mta.conf").read_text()
+    for name, contents in {
+        "/etc/passwd": PASSWD,
+        "/etc/aliases": ALIASES,
+        "/etc/mta/relay_hosts": "inner.example: 192.0.2.9\n",
+    }.items():
+        file = tmp_path / name.replace("/", "_")
+        file.write_text(contents)
+        text = text.replace(name, str(file))
+    text = text.replace("relay_to_domains =", "relay_to_domains = inner.example")
+    conf = tmp_path / "mta.conf"
+    conf.write_text("primary_hostname = mail.example.org\n" + text)
+    return load.load(str(conf))
+
+
+@pytest.fixture
+def demo() -> Configuration:
+    """The demonstration with its spool in /s."""
+    return load.load(
+        str(ETC / "mta.demo.conf"), {"SPOOL": "/s", "INTERFACES": "<; [127.0.0.1]:2525"}
+    )
+
+
+def route(
+    conf: Configuration, text: str, *, first: bool = True
+) -> Delivery | Undeliverable | None:
+    local_part, _, domain = text.partition("@")
+    ctx = Context(conf, Tables(), message=Message(first_delivery=first))
+    [routed] = load_routers(conf).route(ctx, Address(text, local_part, domain))
+    return routed if isinstance(routed, Delivery | Undeliverable) else None
+
+
+def reason(conf: Configuration, text: str, *, first: bool = True) -> tuple[str, str]:
+    routed = route(conf, text, first=first)
+    assert isinstance(routed, Undeliverable)
+    return type(routed.verdict).__name__, routed.verdict.text
+
+
+def directory(conf: Configuration, text: str, *, first: bool = True) -> str:
+    """The Maildir that an address is delivered to; no stranger has a say in it."""
+    routed = route(conf, text, first=first)
+    assert isinstance(routed, Delivery)
+    transport = load_transports(conf)[routed.transport]
+    assert isinstance(transport, Appendfile)
+    assert transport.directory is not None
+    place = Place(routed.address.local_part, routed.address.domain, home=routed.address.home)
+    path = expand(Context(conf, Tables(), place=place), transport.directory)
+    assert type(path) is Trusted
+    return path
+
+
+def test_all_of_the_production_default_compiles(production: Configuration) -> None:
+    assert prepare(production) == []
+    assert load_acls(production) is not None
+    assert [str(each) for each in listen_addresses(production)] == ["0.0.0.0:25", "[::]:25"]
+
+
+def test_all_of_the_demonstration_compiles(demo: Configuration) -> None:
+    assert prepare(demo) == []
+    assert load_acls(demo) is not None
+    assert [str(each) for each in listen_addresses(demo)] == ["127.0.0.1:2525"]
+
+
+def test_a_person_with_an_account_gets_mail_as_that_user(production: Configuration) -> None:
+    routed = route(production, "alice@mail.example.org")
+    assert isinstance(routed, Delivery)
+    assert (routed.address.owner.user, routed.address.owner.group) == ("1000", "100")
+    assert directory(production, "alice@mail.example.org") == "/home/alice/Maildir"
+
+
+def test_an_alias_leads_to_a_person(production: Configuration) -> None:
+    assert directory(production, "root@mail.example.org") == "/home/alice/Maildir"
+
+
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("daemon@mail.example.org", ("Failed", "There is no such mailbox here")),
+        ("nobody@mail.example.org", ("Failed", "There is no such mailbox here")),
+        ("unknown@mail.example.org", ("Failed", "There is no such mailbox here")),
+        ("old@mail.example.org", ("Failed", "gone for good")),
+        ("later@mail.example.org", ("Deferred", "not now")),
+        ("a@other.example", ("Failed", "Mail for other.example is not sent from here")),
+    ],
+)
+def test_what_has_no_mailbox_is_returned(
+    production: Configuration, address: str, why: tuple[str, str]
+) -> None:
+    assert reason(production, address) == why
+
+
+def test_a_domain_that_is_relayed_goes_to_its_host(production: Configuration) -> None:
+    routed = route(production, "a@inner.example")
+    assert isinstance(routed, Delivery)
+    assert (routed.transport, [host.name for host in routed.hosts]) == (
+        "remote_smtp",
+        ["192.0.2.9"],
+    )
+
+
+def test_the_demonstration_has_a_few_mailboxes_and_one_for_all_others(
+    demo: Configuration,
+) -> None:
+    assert directory(demo, "alice@demo.localhost") == "/s/mail/alice"
+    assert directory(demo, "../../etc@demo.localhost") == "/s/mail/everybody"
+
+
+def test_the_demonstration_plays_with_addresses(demo: Configuration) -> None:
+    assert reason(demo, "bounce@demo.localhost") == ("Failed", "I bounce")
+    assert reason(demo, "slow@demo.localhost") == ("Deferred", "I am slow")
+    assert directory(demo, "slow@demo.localhost", first=False) == "/s/mail/slow"
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_the_demonstration_holds_mail_for_others(demo: Configuration, first: bool) -> None:
+    assert reason(demo, "a@other.example", first=first) == ("Deferred", "held by the demo")
