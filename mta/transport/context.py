@@ -42,7 +42,7 @@ def _connection(values: dict[str, str]) -> Connection:
         ident=values.get("sender_ident", ""),
         authenticated_id=values.get("authenticated_id", ""),
         authenticated_sender=values.get("authenticated_sender", ""),
-        acl_c={name[4:]: text for name, text in values.items() if name.startswith("acl_c")},
+        acl_c={name[5:]: text for name, text in values.items() if name.startswith("acl_c")},
     )
 
 
@@ -58,7 +58,7 @@ def _message(parcel: Parcel) -> Message:
         body_linecount=_number(values.get("body_linecount", "")),
         max_received_linelength=_number(values.get("max_received_linelength", "")),
         body_start=_body_of(parcel),
-        acl_m={name[4:]: text for name, text in values.items() if name.startswith("acl_m")},
+        acl_m={name[5:]: text for name, text in values.items() if name.startswith("acl_m")},
         return_path=parcel.sender,
         originator_uid=_number(values.get("originator_uid", "-1")),
         originator_gid=_number(values.get("originator_gid", "-1")),
