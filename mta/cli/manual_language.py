@@ -27,7 +27,6 @@ from mta.route.router import Router
 from mta.transport import drivers as transport_drivers
 from mta.transport.engine import Transport
 
-
 T = TypeVar("T")
 
 
@@ -60,7 +59,8 @@ def configuration() -> Page:
     page.section_("description")
     page.prose(_CONFIGURATION)
     for topic in load.TOPICS:
-        page.section_(f"main options: {topic.__name__}")
+        name = topic.__module__.rpartition(".")[2].replace("_", " ")
+        page.section_(f"main options: {name}")
         page.prose(_doc(topic))
         _options(page, topic)
     _families(page)

@@ -129,7 +129,7 @@ class Page:
             if in_literal and not literal:
                 self._lines += [".fi", ".RE"]
             if literal and not in_literal:
-                self._lines += [".RS 4", ".nf"]
+                self._lines += [".RS 11", ".nf"]
             elif was_blank and not literal:
                 self._lines.append(".IP")
             in_literal, was_blank = literal, False
