@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, is_dataclass
 
 import mta.expand.conditions
@@ -22,10 +22,10 @@ from mta.config.model import Configuration
 from mta.config.option import Configured
 from mta.config.template import Template
 from mta.expand.context import Context
-from mta.expand.nodes import Check, Item, Joined, Node, Program, Test, Text, Variable
+from mta.expand.nodes import Node, Program, Text, program_of
 from mta.expand.parser import Reader
 from mta.expand.registry import operator
-from mta.expand.trust import keep_all, trusted
+from mta.expand.trust import trusted
 
 CACHE_LIMIT = 500
 _DEPTH_LIMIT = 20
@@ -118,41 +118,6 @@ def templates(thing: object) -> Iterator[Template]:
 
 def _is_plain(thing: object) -> bool:
     return isinstance(thing, (type, Where, Compiled))
-
-
-def program_of(node: Node) -> Program:
-    """The closure that a node becomes."""
-    match node:
-        case Text(text):
-            return lambda ctx: text
-        case Variable(_, read):
-            return read
-        case Item(_, parts, make, tests):
-            return make(programs_of(parts), checks_of(tests))
-        case Joined(parts):
-            return _joined(programs_of(parts))
-
-
-def programs_of(nodes: Iterable[Node]) -> list[Program]:
-    """The closures of several nodes."""
-    return [program_of(node) for node in nodes]
-
-
-def checks_of(tests: Iterable[Test]) -> list[Check]:
-    """The closures of conditions."""
-    return [test.make(programs_of(test.parts), checks_of(test.tests)) for test in tests]
-
-
-def _joined(programs: list[Program]) -> Program:
-    if not programs:
-        nothing = trusted("")
-        return lambda ctx: nothing
-
-    def run(ctx: Context) -> str:
-        values = [program(ctx) for program in programs]
-        return keep_all(values, "".join(values))
-
-    return run
 
 
 def cached(ctx: Context, text: str, where: Where) -> Compiled:

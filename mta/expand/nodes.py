@@ -1,4 +1,4 @@
-"""What a parsed string is made of, before it is compiled to closures.
+"""What a parsed string is made of, and the closures that it becomes.
 
 An item says of which parts it consists and how a closure is made of the closures of its
 parts; so the tree can be walked by whoever wants to show it, check it or run it.
@@ -6,12 +6,13 @@ parts; so the tree can be walked by whoever wants to show it, check it or run it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from mta.base.errors import ExpansionFail
 from mta.base.trust import Trusted
 from mta.expand.context import Context
+from mta.expand.trust import keep_all, trusted
 
 Program = Callable[[Context], str]
 Check = Callable[[Context], bool]
@@ -129,3 +130,38 @@ def _value(ctx: Context) -> str:
 
 
 NOTHING = ""
+
+
+def program_of(node: Node) -> Program:
+    """The closure that a node becomes."""
+    match node:
+        case Text(text):
+            return lambda ctx: text
+        case Variable(_, read):
+            return read
+        case Item(_, parts, make, tests):
+            return make(programs_of(parts), checks_of(tests))
+        case Joined(parts):
+            return _joined(programs_of(parts))
+
+
+def programs_of(nodes: Iterable[Node]) -> list[Program]:
+    """The closures of several nodes."""
+    return [program_of(node) for node in nodes]
+
+
+def checks_of(tests: Iterable[Test]) -> list[Check]:
+    """The closures of conditions."""
+    return [test.make(programs_of(test.parts), checks_of(test.tests)) for test in tests]
+
+
+def _joined(programs: list[Program]) -> Program:
+    if not programs:
+        nothing = trusted("")
+        return lambda ctx: nothing
+
+    def run(ctx: Context) -> str:
+        values = [program(ctx) for program in programs]
+        return keep_all(values, "".join(values))
+
+    return run

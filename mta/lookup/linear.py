@@ -43,7 +43,7 @@ class LinearFile:
     state: tuple[int, ...]
     entries: list[Entry]
     index: dict[str, Entry] = field(default_factory=dict)
-    patterns: object = None  # what a driver made of the keys
+    patterns: list[object] | None = None  # what a driver made of the keys
 
 
 def read(tables: Tables, query: Query) -> LinearFile:

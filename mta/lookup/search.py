@@ -57,15 +57,15 @@ class Search:
         if self.partial is not None:
             yield from self._shorter(key, self.partial)
         if self.default == "*@" and (at := key.rfind("@")) > 0:
-            yield "*" + key[at:], (key, key[:at])
+            yield "*" + key[at:], ("", key[:at])
         if self.default:
-            yield "*", (key, key)
+            yield "*", ("", key)
 
     def _shorter(self, key: str, least: int) -> Iterator[tuple[str, tuple[str, ...]]]:
         """Each shorter form, while at least so many parts without a wild card are left."""
         affix = self.affix
         if affix:
-            yield affix + key, (key, "", key)
+            yield affix + key, ("", "", key)
         labels = key.split(".")
         # Each step costs a look-up: a key with endless dots must not.
         for cut in range(1, min(len(labels), 128) + 1):
@@ -74,10 +74,10 @@ class Search:
                 return
             removed, rest = ".".join(labels[:cut]), ".".join(labels[cut:])
             if left:
-                yield affix + rest, (key, removed, rest)
+                yield affix + rest, ("", removed, rest)
             elif affix:
                 bare = affix[:-1] if len(affix) > 1 and affix.endswith(".") else affix
-                yield bare, (key, removed, "")
+                yield bare, ("", "", "")
 
 
 @dataclass(frozen=True, slots=True)

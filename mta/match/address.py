@@ -21,8 +21,8 @@ from mta.match.lists import (
     Match,
     Subject,
     compile_list,
+    condition_holds,
     match_template,
-    match_text,
     named,
 )
 from mta.match.strings import lookup_item, regex_item
@@ -143,7 +143,4 @@ def match_address_condition(ctx: Context, address: str, listing: str) -> bool:
     ${if match_address{User@b.example}{user@b.example}{yes}{no}} → yes
     ${if match_address{user@b.example}{*@c.example : b.example}{yes}{no}} → yes
     """
-    found = match_text(ctx, ADDRESSES, listing, _subject(address), None)
-    if found is not None and found.data is not None:
-        ctx.values["value"] = found.data
-    return found is not None
+    return condition_holds(ctx, ADDRESSES, _subject(address), listing)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from mta.base.errors import Where
 from mta.base.text import lower
-from mta.config.model import Configuration, ListKind
+from mta.config.model import ListKind
 from mta.config.template import Template
 from mta.expand.context import Context
 from mta.expand.registry import condition
@@ -14,9 +13,8 @@ from mta.match.lists import (
     Literal,
     Match,
     Subject,
-    check_template,
+    condition_holds,
     match_template,
-    match_text,
     named,
 )
 from mta.match.local import is_local_address
@@ -69,11 +67,6 @@ def match_domain(ctx: Context, template: Template, domain: str) -> Match | None:
     return match_template(ctx, DOMAINS, template, Subject(domain, lower(domain)))
 
 
-def check_domain_list(conf: Configuration, template: Template) -> list[str]:
-    """What is wrong with a domain list."""
-    return [str(each) for each in check_template(conf, DOMAINS, template)]
-
-
 @condition("match_domain", 2, literal=True)
 def match_domain_condition(ctx: Context, domain: str, listing: str) -> bool:
     """True if the domain matches the domain list, in which nothing is expanded.
@@ -81,10 +74,4 @@ def match_domain_condition(ctx: Context, domain: str, listing: str) -> bool:
     ${if match_domain{a.b.example}{*.b.example}{yes}{no}} → yes
     ${if match_domain{a.example}{!a.example : *}{yes}{no}} → no
     """
-    found = match_text(ctx, DOMAINS, listing, Subject(domain, lower(domain)), _WHERE)
-    if found is not None and found.data is not None:
-        ctx.values["value"] = found.data
-    return found is not None
-
-
-_WHERE: Where | None = None
+    return condition_holds(ctx, DOMAINS, Subject(domain, lower(domain)), listing)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from mta.base.errors import ExpansionFail, TempFail
+from mta.base.errors import ExpansionFail
 from mta.base.trust import Trusted
 from mta.config.model import ListKind
 from mta.config.template import Template
@@ -23,8 +23,8 @@ from mta.match.lists import (
     Literal,
     Match,
     Subject,
+    condition_holds,
     match_template,
-    match_text,
     named,
 )
 from mta.match.local import is_local_address
@@ -146,10 +146,4 @@ def match_ip(ctx: Context, address: str, listing: str) -> bool:
     """
     if address and octets_of(address) is None:
         raise ExpansionFail(f'"{address}" is not an IP address')
-    try:
-        found = match_text(ctx, HOSTS, listing, Subject(address, address), None)
-    except TempFail as error:
-        raise ExpansionFail(error.text) from error
-    if found is not None and found.data is not None:
-        ctx.values["value"] = found.data
-    return found is not None
+    return condition_holds(ctx, HOSTS, Subject(address, address), listing)

@@ -265,6 +265,19 @@ def match_text(
     return known.match(ctx, subject)
 
 
+def condition_holds(ctx: Context, grammar: Grammar, subject: Subject, listing: str) -> bool:
+    """What a condition match_… says; $value is what the item left."""
+    try:
+        found = match_text(ctx, grammar, listing, subject, None)
+    except TempFail as error:
+        raise ExpansionFail(
+            f'unable to complete match against "{listing}": {error.text}'
+        ) from error
+    if found is not None and found.data is not None:
+        ctx.values["value"] = found.data
+    return found is not None
+
+
 def check_template(
     conf: Configuration, grammar: Grammar, template: Template
 ) -> list[ConfigError]:

@@ -13,8 +13,8 @@ from mta.match.lists import (
     Literal,
     Match,
     Subject,
+    condition_holds,
     match_template,
-    match_text,
     named,
 )
 from mta.match.strings import string_item
@@ -60,7 +60,4 @@ def match_local_part_condition(ctx: Context, local_part: str, listing: str) -> b
     ${if match_local_part{Joe}{ann : joe}{yes}{no}} → yes
     ${if match_local_part{Joe}{+caseful : joe}{yes}{no}} → no
     """
-    found = match_text(ctx, LOCAL_PARTS, listing, _subject(local_part), None)
-    if found is not None and found.data is not None:
-        ctx.values["value"] = found.data
-    return found is not None
+    return condition_holds(ctx, LOCAL_PARTS, _subject(local_part), listing)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from mta.base.errors import ExpansionFail, TempFail
+from mta.base.errors import ExpansionFail, TempFail, Where
 from mta.base.text import lower
 from mta.base.trust import Trusted
 from mta.expand.context import Context
-from mta.expand.pcre import pattern
+from mta.expand.items.branching import entry_expander
 from mta.expand.trust import keep
+from mta.lookup.pcre import pattern
 from mta.lookup.search import parse_search
 from mta.match.lists import Building, Check, Literal, Match, Subject
+
+_NOWHERE = Where("a list", 0)
 
 
 def left_by(text: str) -> Match:
@@ -71,13 +74,13 @@ def lookup_item(text: str, building: Building) -> Check | None:
     if type(text) is not Trusted:
         what = "file or directory name for lookup"
         return building.wrong(f"Tainted '{text}' ({what}) not permitted")
-    file = Trusted(table.lstrip(" \t"))
+    file, where = Trusted(table.lstrip(" \t")), building.where or _NOWHERE
 
     def check(ctx: Context, subject: Subject) -> Match | None:
         if search.driver.query_style:
             found = search.find(ctx.tables, file, Trusted(""))
         else:
-            found = search.find(ctx.tables, subject.text, file)
+            found = search.find(ctx.tables, subject.text, file, entry_expander(ctx, where))
         return None if found is None else Match(found.data)
 
     return check

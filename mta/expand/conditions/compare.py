@@ -8,10 +8,10 @@ from mta.base.text import lower, to_bytes
 from mta.expand.context import Context
 from mta.expand.ip import is_ipv4, is_ipv6
 from mta.expand.numbers import integer
-from mta.expand.pcre import pattern
 from mta.expand.registry import condition
 from mta.expand.split import split_list
 from mta.expand.trust import keep
+from mta.lookup.pcre import pattern
 
 
 @condition("eq", 2)

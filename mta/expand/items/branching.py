@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from mta.base.errors import ExpansionFail, TempFail
+from mta.base.errors import ExpansionFail, TempFail, Where
 from mta.base.text import trim
+from mta.base.trust import Trusted
 from mta.expand.context import Context
-from mta.expand.nodes import Branches, Check, Item, Node, Program, restore
+from mta.expand.nodes import Branches, Check, Item, Node, Program, program_of, restore
 from mta.expand.parser import Reader
 from mta.expand.registry import syntax_item
 from mta.expand.trust import keep, require_inside
@@ -46,6 +47,17 @@ def if_(reader: Reader) -> Item:
         return run
 
     return Item("if", branches.parts, make, (test,))
+
+
+def entry_expander(ctx: Context, where: Where) -> Callable[[Trusted], str]:
+    """Expands the entries of tables such as wildlsearch's, which the administrator wrote."""
+
+    def expand_entry(text: Trusted) -> str:
+        if "$" not in text and "\\" not in text:
+            return text
+        return program_of(Reader(text, where).sequence(closing=False))(ctx)
+
+    return expand_entry
 
 
 @syntax_item("lookup")
@@ -110,7 +122,7 @@ def _looker(reader: Reader, search: Search, branches: Branches) -> Maker:
                 "a fixed name with $domain_data or the result of a lookup",
             )
             try:
-                answer = search.find(ctx.tables, key, file)
+                answer = search.find(ctx.tables, key, file, entry_expander(ctx, where))
             except CannotOpen:
                 raise
             except TempFail as error:

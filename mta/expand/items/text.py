@@ -9,10 +9,10 @@ from mta.base.errors import ExpansionFail
 from mta.base.text import is_number, lower, to_bytes, to_text
 from mta.expand.context import Context
 from mta.expand.cutting import hash_text, number_hash, part
-from mta.expand.pcre import Pattern, pattern
 from mta.expand.registry import item
 from mta.expand.split import count_step
 from mta.expand.trust import RESULT_LIMIT
+from mta.lookup.pcre import Pattern, pattern
 
 _NOT_EMPTY_ANCHORED = 0x00000008 | 0x80000000
 
