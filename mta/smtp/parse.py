@@ -45,11 +45,12 @@ class RcptTo:
 class Manner:
     """How this session reads addresses.
 
-    `domain` is added to a bare local part where that is allowed ("" where it is not);
+    The domains are added to bare local parts, where that is allowed ("" where it is not);
     `postmaster` to the bare recipient postmaster, always.
     """
 
-    domain: str = ""
+    sender_domain: str = ""
+    recipient_domain: str = ""
     postmaster: str = ""
     allow_literal: bool = False
 
@@ -127,7 +128,7 @@ def _path(
     except AddressError as error:
         raise Reject(501, status, f"{argument}: {error.reason}") from None
     if address and not split(address)[1]:
-        domain = manner.domain
+        domain = manner.sender_domain if null_ok else manner.recipient_domain
         if not domain and not null_ok and lower(address) == "postmaster":
             domain = manner.postmaster
         if not domain:

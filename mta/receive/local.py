@@ -1,0 +1,291 @@
+"""Messages of local programs: the side of the submit socket that receives.
+
+    in    more*, submit + a descriptor to read the message from;  or session + two descriptors
+    out   accepted(id) | rejected(code, text);                    finished(code)
+
+Who calls says the kernel (SO_PEERCRED).  The descriptor comes from the caller: it may be slow,
+endless, or no file at all; it is read with a deadline, and what it gives is bounded by
+message_size_limit.
+
+A caller is trusted if he is root, the mail user, or among trusted_users or trusted_groups.
+Only then is his -f believed; others may give <> and what untrusted_set_sender allows.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import socket
+from collections.abc import Callable, Iterator
+
+from mta.acl.phase import Phase
+from mta.acl.situation import Situation
+from mta.base import clock
+from mta.base.errors import ExpansionFail, ProtocolError, Reject, TempFail
+from mta.base.text import trim, words
+from mta.config.model import Configuration
+from mta.config.template import Template
+from mta.expand.context import Connection, Context, Message
+from mta.expand.trust import trusted
+from mta.mail.address import AddressError, parse_list, parse_path, split
+from mta.match.address import match_address
+from mta.receive.fixup import Author
+from mta.receive.frames import Accepted, Finished, More, Rejected, Session, Submit
+from mta.receive.intake import Intake, Terms
+from mta.receive.lines import LocalText
+from mta.receive.room import check_room
+from mta.receive.service import Caller, Service
+from mta.receive.sizes import size_limit
+from mta.spool.envelope import Recipient
+from mta.unix import frames, users
+
+# sysexits.h
+UNAVAILABLE = 69
+DATA_ERROR = 65
+TEMPORARY = 75
+USAGE = 64
+
+# How long a caller may take to say what he wants; his message may take longer.
+FRAME_DEADLINE = 60.0
+# With receive_timeout = 0, as it is by default, a program may be slow, but it must not hold us
+# for ever.
+BODY_DEADLINE = 3600.0
+READ_SIZE = 65536
+MOST_RECIPIENTS = 100_000
+
+
+def serve(service: Service, connection: socket.socket) -> None:
+    """Do what the program at the other end of a connection asks for; returns at its end."""
+    connection.settimeout(FRAME_DEADLINE)
+    caller = caller_of(service.conf, users.peer_of(connection).uid)
+    recipients: list[str] = []
+    with contextlib.suppress(OSError):
+        while (received := _next(connection)) is not None:
+            try:
+                answer = _answer(service, caller, received, recipients)
+                if answer is not None:
+                    frames.send(connection, answer)
+            finally:
+                received.close()
+
+
+def _next(connection: socket.socket) -> frames.Received | None:
+    """The next frame; one that breaks the rules ends the connection."""
+    try:
+        return frames.receive(connection, (More, Submit, Session))
+    except ProtocolError as error:
+        with contextlib.suppress(OSError, ProtocolError):
+            frames.send(connection, Rejected(USAGE, str(error)[:1000]))
+        return None
+
+
+def _answer(
+    service: Service, caller: Caller, received: frames.Received, recipients: list[str]
+) -> Accepted | Rejected | Finished | None:
+    match received.message:
+        case More() as more:
+            if len(recipients) + len(more.recipients) > MOST_RECIPIENTS:
+                return Rejected(DATA_ERROR, "too many recipients")
+            recipients += more.recipients
+        case Submit() as request:
+            if len(received.fds) != 1:
+                return Rejected(USAGE, "there must be one descriptor")
+            everybody = (*recipients, *request.recipients)
+            recipients.clear()
+            return submit(
+                service, caller, request, everybody, reader(received.fds[0], service)
+            )
+        case Session() as session:
+            if len(received.fds) != 2:
+                return Rejected(USAGE, "there must be two descriptors")
+            queue_only = session.delivery == "queue"
+            service.converse(service, received.fds[0], received.fds[1], caller, queue_only)
+            return Finished(0)
+    return None
+
+
+def caller_of(conf: Configuration, uid: int) -> Caller:
+    """What is known of a local user."""
+    user = users.by_uid(uid)
+    login = user.name if user else trusted(f"uid-{uid}")
+    gecos = user.gecos.partition(",")[0] if user else ""
+    full_name = gecos.replace("&", login[:1].upper() + login[1:])  # ascii: a login name
+    gid = user.gid if user else uid
+    return Caller(uid, gid, login, full_name, is_trusted(conf, uid, user))
+
+
+def is_trusted(conf: Configuration, uid: int, user: users.User | None) -> bool:
+    """True for root, the mail user, and whom the configuration names."""
+    if uid in (0, os.geteuid()):
+        return True
+    if user is None:
+        return False
+    names = {user.name, str(uid)}
+    if user.name == conf.own.mail_user or names & set(_items(conf.local.trusted_users)):
+        return True
+    groups = {users.group_id(name) for name in _items(conf.local.trusted_groups)}
+    return bool(groups & set(users.groups_of(user)))
+
+
+def _items(template: Template | None) -> list[str]:
+    if template is None:
+        return []
+    return [name for item in template.text.split(":") if (name := trim(item))]
+
+
+def reader(fd: int, service: Service) -> Callable[[], Iterator[bytes]]:
+    """Reads the message from a descriptor, each wait with a deadline, the whole too."""
+    patience = float(service.conf.smtp_in.receive_timeout) or BODY_DEADLINE
+
+    def pieces() -> Iterator[bytes]:
+        poller = select.poll()
+        poller.register(fd, select.POLLIN)
+        end = clock.monotonic() + BODY_DEADLINE
+        while True:
+            left = min(patience, end - clock.monotonic())
+            if left <= 0 or not poller.poll(left * 1000):
+                raise TimeoutError("the message does not come to its end")
+            if not (octets := os.read(fd, READ_SIZE)):
+                return
+            yield octets
+
+    return pieces
+
+
+def submit(
+    service: Service,
+    caller: Caller,
+    request: Submit,
+    recipients: tuple[str, ...],
+    source: Callable[[], Iterator[bytes]],
+) -> Accepted | Rejected:
+    """Take one message, or say why not."""
+    try:
+        return Accepted(_take(service, caller, request, recipients, source))
+    except Reject as error:
+        code = DATA_ERROR if error.code == 501 else UNAVAILABLE
+        return Rejected(TEMPORARY if error.code < 500 else code, error.text)
+    except (AddressError, ExpansionFail) as error:
+        return Rejected(DATA_ERROR, str(error))
+    except TempFail as error:
+        return Rejected(TEMPORARY, error.text)
+    except TimeoutError as error:
+        return Rejected(TEMPORARY, str(error))
+    except OSError as error:
+        return Rejected(DATA_ERROR, f"the message cannot be read: {error.strerror}")
+
+
+def _take(
+    service: Service,
+    caller: Caller,
+    request: Submit,
+    recipients: tuple[str, ...],
+    source: Callable[[], Iterator[bytes]],
+) -> str:
+    conf = service.conf
+    connection = Connection(
+        ident=caller.login,
+        local_uid=caller.uid,
+        protocol=trusted("local"),
+        active_hostname=conf.naming.primary_hostname,
+    )
+    ctx = Context(conf, service.tables, connection=connection)
+    own = f"{caller.login}@{conf.naming.qualify_domain}"
+    ctx.message = Message(originator_uid=caller.uid, originator_gid=caller.gid)
+    ctx.message.sender, set_by_other = _sender(ctx, caller, request, own)
+    flags = _notify(request.dsn_notify)
+    named = [Recipient(each, dsn_flags=flags) for each in _recipients(conf, recipients)]
+    if not named and not request.from_headers:
+        raise Reject(501, "5.5.4", "no recipients")
+    check_room(service.spool, conf.queue, 0)
+    situation = Situation(ctx, service.log, Phase.NOT_SMTP, verifier=service.verifier)
+    situation.who = lambda: f"U={caller.login}"
+    situation.message.local_fixups = bool(request.fixups) or not caller.is_trusted
+    intake = Intake(service, situation, _terms(ctx, caller, request, own, set_by_other, flags))
+    try:
+        text = LocalText(dot_ends=bool(request.dot_ends))
+        for octets in source():
+            intake.take(text.feed(octets))
+            if text.ended or intake.failed:
+                break
+        intake.take(text.end())
+        return intake.finish(named)
+    finally:
+        intake.abandon()
+
+
+def _terms(
+    ctx: Context,
+    caller: Caller,
+    request: Submit,
+    own: str,
+    set_by_other: bool,
+    flags: int,
+) -> Terms:
+    conf = ctx.conf
+    # A trusted caller who gives a sender speaks for somebody else: his own name is no help.
+    name = caller.full_name if not (caller.is_trusted and request.has_sender) else ""
+    author = Author(
+        own,
+        _one_line(request.full_name) or name,
+        must_be_named=not caller.is_trusted and conf.local.local_from_check,
+    )
+    return Terms(
+        protocol="local",
+        caller=caller,
+        author=author,
+        phase=Phase.NOT_SMTP,
+        fixups=True,
+        from_headers=bool(request.from_headers),
+        sender_set_untrusted=set_by_other,
+        queue_only=request.delivery == "queue" or conf.queue.queue_only,
+        size_limit=size_limit(ctx),
+        dsn_ret={"full": 1, "hdrs": 2}.get(request.dsn_ret, 0),
+        dsn_flags=flags,
+    )
+
+
+def _one_line(text: str) -> str:
+    return " ".join(words(text))[:200]
+
+
+def _sender(ctx: Context, caller: Caller, request: Submit, own: str) -> tuple[str, bool]:
+    """The envelope's sender, and whether an untrusted caller was allowed to set it."""
+    if not request.has_sender:
+        return own, False
+    given = trim(request.sender)
+    if given in ("", "<>"):
+        return "", not caller.is_trusted
+    address, rest = parse_path(
+        given, null_ok=True, allow_literal=True, allow_unqualified=True, allow_utf8=True
+    )
+    if trim(rest):
+        raise AddressError(f"malformed address: {rest} may not follow {address}")
+    if address and not split(address)[1]:
+        address = f"{address}@{ctx.conf.naming.qualify_domain}"
+    if caller.is_trusted:
+        return address, False
+    allowed = ctx.conf.local.untrusted_set_sender
+    if not address or (allowed is not None and match_address(ctx, allowed, address)):
+        return address, True
+    # As Exim does: what he says is not believed, but the message goes.
+    return own, False
+
+
+def _recipients(conf: Configuration, given: tuple[str, ...]) -> list[str]:
+    """The addresses of the command line; one argument may hold several."""
+    found: dict[str, None] = {}
+    for argument in given:
+        for address in parse_list(argument, limit=MOST_RECIPIENTS):
+            domain = split(address)[1]
+            whole = address if domain else f"{address}@{conf.naming.qualify_recipient}"
+            found[whole] = None
+            if len(found) > MOST_RECIPIENTS:
+                raise Reject(501, "5.5.3", "too many recipients")
+    return list(found)
+
+
+def _notify(text: str) -> int:
+    bits = {"never": 2, "success": 4, "failure": 8, "delay": 16}
+    return sum({bits.get(trim(word), 0) for word in text.split(",")})

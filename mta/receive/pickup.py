@@ -1,0 +1,136 @@
+"""Takes over what local programs left in the drop-box while no daemon answered.
+
+Who left a file is its owner; what it says is hostile.  A message that is taken is first made
+durable, then its file is removed: a crash between the two delivers it twice, never not at all.
+A file that breaks the rules, or that is refused, is removed and logged; its sender has gone,
+so nobody else can be told.  What cannot be taken now stays for the next time.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from mta.base import clock
+from mta.base.errors import TempFail, describe
+from mta.base.text import is_number
+from mta.expand.context import Context
+from mta.log import events
+from mta.receive.frames import Accepted, Rejected, Submit
+from mta.receive.local import READ_SIZE, TEMPORARY, caller_of, submit
+from mta.receive.service import Service
+from mta.receive.sizes import size_limit
+from mta.spool.drops import Box, Dropped
+from mta.spool.errors import SpoolError
+from mta.spool.layout import Spool
+
+# So many of one user in one go, so that nobody keeps others waiting.
+MOST_OF_ONE = 100
+LARGEST = 1 << 30
+
+
+def is_waiting(spool: Spool) -> bool:
+    """True if there is anything in the drop-box."""
+    try:
+        box = Box(spool.root)
+    except OSError:
+        return False
+    try:
+        return bool(box.waiting())
+    except OSError:
+        return False
+    finally:
+        box.close()
+
+
+def empty(service: Service, spool: Spool) -> int:
+    """Take over what there is, and return how many messages that were."""
+    try:
+        box = Box(spool.root)
+    except OSError as error:
+        events.note(service.log, "", f"cannot open the drop-box: {describe(error)}")
+        return 0
+    taken = 0
+    try:
+        seen: Counter[int] = Counter()
+        for file in box.waiting():
+            seen[file.uid] += 1
+            if seen[file.uid] <= MOST_OF_ONE:
+                taken += _one(service, box, file.name)
+        for name in box.sweep(clock.now()):
+            events.note(service.log, "", f"removed drop/{name}: it was never completed")
+    except OSError as error:
+        events.note(service.log, "", f"cannot read the drop-box: {describe(error)}")
+    finally:
+        box.close()
+    return taken
+
+
+def _one(service: Service, box: Box, name: str) -> int:
+    """Take over one file; 1 if it has become a message."""
+    limit = size_limit(Context(service.conf, service.tables)) or LARGEST
+    try:
+        with box.open(name, limit=limit) as dropped:
+            answer = _submit(service, dropped)
+    except FileNotFoundError:
+        return 0
+    except SpoolError as error:
+        events.note(service.log, "", f"removed from the drop-box: {error}")
+        box.remove(name)
+        return 0
+    except (OSError, TempFail) as error:
+        events.note(service.log, "", f"drop/{name} stays: {error}")
+        return 0
+    if isinstance(answer, Accepted):
+        box.remove(name)
+        return 1
+    if answer.code == TEMPORARY:
+        events.note(service.log, "", f"drop/{name} stays: {answer.text}")
+        return 0
+    events.note(service.log, "", f"removed drop/{name}: {answer.text}")
+    box.remove(name)
+    return 0
+
+
+def _submit(service: Service, dropped: Dropped) -> Accepted | Rejected:
+    caller = caller_of(service.conf, dropped.uid)
+    request, recipients = _request(dropped.records)
+
+    def source() -> Iterator[bytes]:
+        while octets := dropped.read(READ_SIZE):
+            yield octets
+
+    return submit(service, caller, request, recipients, source)
+
+
+def _request(records: list[tuple[str, str]]) -> tuple[Submit, tuple[str, ...]]:
+    """What the file asks for: the fields of a submit frame.  Raises SpoolError."""
+    values: dict[str, str] = {}
+    recipients: list[str] = []
+    for key, value in records:
+        if key == "recipients":
+            recipients.append(value)
+        elif key in values or key not in Submit.__dataclass_fields__:
+            raise SpoolError(f"a file in the drop-box has a wrong record {key!r}")
+        else:
+            values[key] = value
+
+    def number(name: str) -> int:
+        text = values.get(name, "0")
+        if not is_number(text) or len(text) > 3:
+            raise SpoolError(f"a file in the drop-box has a wrong number {name}")
+        return int(text)
+
+    request = Submit(
+        has_sender=number("has_sender"),
+        sender=values.get("sender", ""),
+        full_name=values.get("full_name", ""),
+        recipients=(),
+        from_headers=number("from_headers"),
+        dot_ends=number("dot_ends"),
+        delivery=values.get("delivery", ""),
+        fixups=number("fixups"),
+        dsn_ret=values.get("dsn_ret", ""),
+        dsn_notify=values.get("dsn_notify", ""),
+    )
+    return request, tuple(recipients)

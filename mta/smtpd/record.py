@@ -1,0 +1,68 @@
+"""The log lines of SMTP conversations that no other package has, in Exim's words."""
+
+from __future__ import annotations
+
+from mta.base.text import one_line
+from mta.log import events
+from mta.log.sink import Log
+
+
+def refused(log: Log, text: str) -> None:
+    """A command was refused for its form or for a limit: main log and reject log."""
+    events.note(log, "", text)
+    log.reject(text)
+
+
+def dropped(log: Log, who: str, why: str, last: str, more: str = "") -> None:
+    """The connection was closed since the client broke the rules too often."""
+    refused(log, f'SMTP call from {who} dropped: {why} ({more} was "{one_line(last)}")')
+
+
+def too_soon(log: Log, who: str, command: str, seen: str, *, pipelining: bool) -> None:
+    """The client sent the next command before it was its turn."""
+    no = "" if pipelining else " not"
+    refused(
+        log,
+        "SMTP protocol synchronization error (next input sent too soon: pipelining was"
+        f'{no} advertised): rejected "{one_line(command)}" {who} '
+        f'next input="{one_line(seen)}"',
+    )
+
+
+def impatient(log: Log, who: str, seen: str) -> None:
+    """The client talked before the banner."""
+    refused(
+        log,
+        "SMTP protocol synchronization error (input sent without waiting for greeting): "
+        f'rejected connection from {who} input="{one_line(seen)}"',
+    )
+
+
+def timed_out(log: Log, who: str, duration: str) -> None:
+    """The client said nothing for too long."""
+    events.note(log, "", f"SMTP command timeout on connection from {who} D={duration}")
+
+
+def left(log: Log, who: str, duration: str) -> None:
+    """The client went away without QUIT."""
+    text = f"unexpected disconnection while reading SMTP command from {who} D={duration}"
+    events.note(log, "", text)
+
+
+def data_timed_out(log: Log, message_id: str, who: str, sender: str) -> None:
+    """The message did not come to its end in time."""
+    text = f"SMTP data timeout (message abandoned) on connection from {who} F=<{sender}>"
+    events.note(log, message_id, text)
+
+
+def lost_in_data(log: Log, message_id: str, who: str, *, in_header: bool) -> None:
+    """The client went away in the middle of a message."""
+    where = " (header)" if in_header else ""
+    text = f"SMTP connection from {who} lost while reading message data{where}"
+    events.note(log, message_id, text)
+
+
+def discarded(log: Log, who: str, sender: str, address: str, *, acl: str, text: str) -> None:
+    """A recipient was accepted and will get nothing."""
+    end = f": {text}" if text else ""
+    refused(log, f"{who} F=<{sender}> RCPT <{address}>: discarded by {acl} ACL{end}")

@@ -1,0 +1,232 @@
+"""One SMTP conversation from the banner to the end.
+
+`serve` talks to a client over a socket, `converse` to a local program over two descriptors.
+
+The end comes by QUIT, by a client that leaves, breaks the rules or says nothing for too long,
+or when this process is asked to end (SIGTERM): then with 421, at once if it waits for a
+command, after the message if one is on its way.  What was answered with 250 is in the spool
+whatever happens.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+from collections.abc import Iterator
+from types import FrameType
+
+import mta.smtpd.commands
+from mta.acl import engine
+from mta.acl.answer import refusal
+from mta.acl.phase import Phase
+from mta.acl.program import Action
+from mta.acl.situation import ConnectionEffects, Situation
+from mta.base.errors import ExpansionFail, MtaError, TempFail
+from mta.base.text import to_text
+from mta.config.template import Template
+from mta.expand.context import Connection, Context
+from mta.expand.run import expand
+from mta.expand.trust import trusted
+from mta.log import events
+from mta.match.host import match_host
+from mta.receive.service import Caller
+from mta.receive.service import Service as Service  # noqa: PLC0414
+from mta.receive.sizes import size_limit
+from mta.smtp.parse import Manner
+from mta.smtp.reply import reply
+from mta.smtp.stream import FileStream, SocketStream, Stream
+from mta.smtp.wire import BadLine, Wire
+from mta.smtpd import dispatch, record
+from mta.smtpd.dispatch import spoken
+from mta.smtpd.state import Session
+
+assert mta.smtpd.commands  # importing them declares them
+
+
+class Stopped(MtaError):
+    """This process was asked to end while it waited for a command."""
+
+
+def serve(
+    service: Service,
+    sock: socket.socket,
+    peer: tuple[str, int],
+    local: tuple[str, int] = ("", 0),
+) -> None:
+    """Hold a conversation with a client; `peer` and `local` are addresses with ports."""
+    connection = Connection(
+        host_address=peer[0],
+        host_port=peer[1],
+        interface_address=trusted(local[0]),
+        interface_port=local[1],
+    )
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    session = _session(service, SocketStream(sock), connection, None)
+    _hold(session)
+
+
+def converse(
+    service: Service, reader: int, writer: int, caller: Caller, queue_only: bool
+) -> None:
+    """Hold a conversation with a local program: -bs.  The descriptors stay open."""
+    connection = Connection(ident=caller.login, local_uid=caller.uid)
+    session = _session(service, FileStream(reader, writer), connection, caller)
+    session.queue_only = queue_only
+    _hold(session)
+
+
+def _session(
+    service: Service, stream: Stream, connection: Connection, caller: Caller | None
+) -> Session:
+    conf = service.conf
+    ctx = Context(conf, service.tables, connection=connection)
+    wire = Wire(stream, float(conf.smtp_in.smtp_receive_timeout), lenient=caller is not None)
+    situation = Situation(
+        ctx,
+        service.log,
+        connection=ConnectionEffects(enforce_sync=conf.smtp_in.smtp_enforce_sync),
+        verifier=service.verifier,
+        wait=wire.wait,
+    )
+    session = Session(service, wire, situation, caller)
+    situation.who = session.who
+    connection.active_hostname = conf.naming.primary_hostname
+    connection.protocol = session.protocol()
+    return session
+
+
+def _prepare(session: Session) -> None:
+    """Work out what depends on the client.  Raises ExpansionFail, ConfigError, TempFail."""
+    ctx, smtp = session.ctx, session.service.conf.smtp_in
+    if smtp.smtp_active_hostname is not None:
+        with contextlib.suppress(ExpansionFail):
+            name = expand(ctx, smtp.smtp_active_hostname)
+            ctx.connection.active_hostname = name or ctx.connection.active_hostname
+    session.size_limit = size_limit(ctx)
+    naming = session.service.conf.naming
+    unqualified = session.caller is not None
+    session.manner = Manner(
+        sender_domain=naming.qualify_domain
+        if unqualified or _in(ctx, smtp.sender_unqualified_hosts)
+        else "",
+        recipient_domain=naming.qualify_recipient
+        if unqualified or _in(ctx, smtp.recipient_unqualified_hosts)
+        else "",
+        postmaster=naming.qualify_recipient,
+        allow_literal=smtp.allow_domain_literals,
+    )
+
+
+def _in(ctx: Context, hosts: Template | None) -> bool:
+    return hosts is not None and match_host(ctx, hosts) is not None
+
+
+def _hold(session: Session) -> None:
+    """The conversation, and how it ends when it does not end by itself."""
+    with _ending_on_signal(session):
+        try:
+            _greet(session)
+            while not session.closing:
+                _one_command(session)
+            session.wire.flush()
+        except TimeoutError:
+            record.timed_out(session.service.log, session.described(), session.duration())
+            _farewell(session, "4.4.2", "SMTP command timeout - closing connection")
+        except Stopped:
+            _farewell(session, "4.3.2", "Service not available - closing connection")
+        except OSError:
+            record.left(session.service.log, session.described(), session.duration())
+        except BaseException:
+            # A bug of ours: the client may try again, and this process ends.
+            _farewell(session, "4.3.0", "Internal error - closing connection")
+            raise
+
+
+def _greet(session: Session) -> None:
+    """Ask who may come, and say hello."""
+    smtp, ctx = session.service.conf.smtp_in, session.ctx
+    try:
+        _prepare(session)
+        if _in(ctx, smtp.host_reject_connection):
+            text = f"refused connection from {session.described()} (host_reject_connection)"
+            record.refused(session.service.log, text)
+            _turn_away(session, 554, "5.7.1", "SMTP service not available")
+            return
+        verdict = engine.check(session.service.acls, session.situation, Phase.CONNECT)
+        banner = "" if smtp.smtp_banner is None else expand(ctx, smtp.smtp_banner)
+    except (ExpansionFail, TempFail) as error:
+        events.note(session.service.log, "", f"{session.who()} cannot be served: {error}")
+        _turn_away(session, 421, "4.3.0", f"{session.host_name} Service not available")
+        return
+    if verdict.action not in (Action.ACCEPT, Action.DISCARD):
+        answer = refusal(verdict)
+        events.rejected(
+            session.service.log,
+            session.who(),
+            'connection in "connect" ACL',
+            temporary=verdict.action is Action.DEFER,
+            text=answer.log,
+        )
+        session.send(spoken(answer, session))
+        session.closing = True
+        return
+    strict = session.caller is None and session.situation.connection.enforce_sync
+    if strict and session.wire.pending and (seen := session.wire.peek(64)):
+        record.impatient(session.service.log, session.described(), to_text(seen))
+        _turn_away(session, 554, "5.5.0", "SMTP synchronization error")
+        return
+    session.send(reply(220, "", banner))
+
+
+def _turn_away(session: Session, code: int, status: str, text: str) -> None:
+    session.send(reply(code, status, text))
+    session.closing = True
+
+
+def _one_command(session: Session) -> None:
+    """Read one command line and answer it."""
+    # A signal ends the conversation here, and only here.
+    session.waiting = True
+    if session.leaving:
+        raise Stopped("asked to end")
+    try:
+        line = session.wire.line(dispatch.LINE_LIMIT)
+    except BadLine as error:
+        session.waiting = False
+        session.send(dispatch.bad_line(session, error))
+        return
+    session.waiting = False
+    if line is None:
+        raise ConnectionError("the client went away")
+    session.send(dispatch.answer(session, line))
+
+
+def _farewell(session: Session, status: str, text: str) -> None:
+    """A last word, if the client can still be reached."""
+    with contextlib.suppress(OSError):
+        # Whoever does not listen is not waited for again.
+        session.wire.set_timeout(1.0)
+        session.send(reply(421, status, f"{session.host_name}: {text}"))
+        session.wire.flush()
+
+
+@contextlib.contextmanager
+def _ending_on_signal(session: Session) -> Iterator[None]:
+    """While this holds, SIGTERM ends the conversation as soon as it waits for a command."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        session.leaving = True
+        if session.waiting:
+            session.waiting = False
+            raise Stopped("asked to end")
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        if session.leaving:
+            # Whoever asked meant the process, not only this conversation.
+            signal.raise_signal(signal.SIGTERM)

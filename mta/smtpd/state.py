@@ -1,0 +1,137 @@
+"""What is known of one conversation: how far it has come, what was counted, who it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Flag, auto
+
+from mta.acl.situation import MessageEffects, Situation
+from mta.base import clock
+from mta.config.kinds import show_time
+from mta.expand.context import Context, Message, Place
+from mta.log import events
+from mta.receive.service import Caller, Service
+from mta.smtp.parse import Manner
+from mta.smtp.reply import Reply
+from mta.smtp.wire import Wire
+from mta.spool.envelope import Recipient
+
+
+class Stage(Flag):
+    """How far a conversation has come."""
+
+    GREETED = auto()  # the banner was sent
+    READY = auto()  # HELO or EHLO was said
+    MAIL = auto()
+    RCPT = auto()
+
+    ANY = GREETED | READY | MAIL | RCPT
+    TRANSACTION = MAIL | RCPT
+
+
+@dataclass(slots=True)
+class Counts:
+    """What a client may not do for ever."""
+
+    errors: int = 0
+    unknown: int = 0
+    nonmail: int = 0
+    messages: int = 0
+    free_used: set[bytes] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class Transaction:
+    """One message from MAIL to the end of its data."""
+
+    recipients: list[Recipient] = field(default_factory=list)
+    declared_size: int = -1
+    dsn_ret: int = 0
+    dsn_envid: str = ""
+    discarded_by: str = ""  # the ACL that discards all recipients, or has discarded one
+    discard_all: bool = False
+    too_many: bool = False
+    refusals: set[str] = field(default_factory=set)  # what rejected recipients were told
+
+
+@dataclass(slots=True)
+class Session:
+    """One conversation.  `caller` is the local user behind -bs, None for a client."""
+
+    service: Service
+    wire: Wire
+    situation: Situation
+    caller: Caller | None = None
+    queue_only: bool = False
+    stage: Stage = Stage.GREETED
+    esmtp: bool = False
+    enhanced: bool = False  # ENHANCEDSTATUSCODES was offered
+    pipelining: bool = False
+    closing: bool = False
+    waiting: bool = False  # for a command: then it may be ended at any time
+    leaving: bool = False  # the process was asked to end
+    counts: Counts = field(default_factory=Counts)
+    transaction: Transaction = field(default_factory=Transaction)
+    size_limit: int = 0
+    manner: Manner = field(default_factory=Manner)
+    started: float = field(default_factory=clock.monotonic)
+    last_command: str = ""
+    last_verb: bytes = b""
+
+    @property
+    def ctx(self) -> Context:
+        """What expansions see."""
+        return self.situation.ctx
+
+    @property
+    def host_name(self) -> str:
+        """What we call ourselves."""
+        return self.ctx.connection.active_hostname
+
+    def send(self, answer: Reply) -> None:
+        """Answer, in the form that this client can read."""
+        self.wire.send(answer.enhanced if self.enhanced else answer.plain)
+
+    def begin_transaction(self) -> None:
+        """Forget the last message: MAIL, RSET, HELO, EHLO and the end of data do that."""
+        self.transaction = Transaction()
+        self.situation.message = MessageEffects()
+        self.ctx.message = Message()
+        self.ctx.place = Place()
+        if self.stage & Stage.TRANSACTION:
+            self.stage = Stage.READY
+
+    def who(self) -> str:
+        """The client for the log, as `H=name (helo) [address] U=ident`."""
+        connection = self.ctx.connection
+        parts = []
+        if connection.host_address:
+            parts.append(f"H={self.client()}")
+        if connection.ident:
+            parts.append(f"U={connection.ident}")
+        return " ".join(parts)
+
+    def client(self) -> str:
+        """The client by name and address, or the local user."""
+        connection = self.ctx.connection
+        if not connection.host_address:
+            return connection.ident
+        return events.client(
+            connection.host_name, connection.helo_name, connection.host_address
+        )
+
+    def described(self) -> str:
+        """The client without H=, with U= where that is known."""
+        connection = self.ctx.connection
+        if not connection.ident or not connection.host_address:
+            return self.client()
+        return f"{self.client()} U={connection.ident}"
+
+    def duration(self) -> str:
+        """How long the conversation has lasted, for the log."""
+        return show_time(int(clock.monotonic() - self.started))
+
+    def protocol(self) -> str:
+        """For P= and Received:."""
+        local = "local-" if self.caller is not None else ""
+        return f"{local}{'esmtp' if self.esmtp else 'smtp'}"
