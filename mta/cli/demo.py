@@ -77,10 +77,11 @@ def demo(really_send: str, once: bool) -> None:
     stage = _set(really_send)
     _check_free(stage)
     master = Master(stage)
+    if not master.await_ready():
+        master.stop()
+        raise output.failure("the processes could not start", os.EX_SOFTWARE)
     code = 1
     try:
-        if not master.await_ready():
-            raise output.failure("the processes could not start", os.EX_SOFTWARE)
         _play(stage, began)
         _explain(stage, really_send)
         code = 0 if once else _attend(master)

@@ -7,6 +7,7 @@ code there stays root's, only the spool belongs to that id, and a later start fi
 
 from __future__ import annotations
 
+import compileall
 import os
 import pwd
 import shutil
@@ -25,7 +26,6 @@ PARTS = ("mta", "bin", "etc")
 # What only the tests need, and what names the place of the original.
 LEFT_OUT = (
     "*.pth",
-    "__pycache__",
     "*__mypyc*",
     "_hypothesis*",
     "_pytest*",
@@ -81,9 +81,9 @@ def _copy(tree: str) -> tuple[privilege.Identity, str]:
     for part in PARTS:
         target = os.path.join(COPY, part)
         shutil.rmtree(target, ignore_errors=True)
-        shutil.copytree(
-            os.path.join(tree, part), target, ignore=shutil.ignore_patterns("__pycache__")
-        )
+        shutil.copytree(os.path.join(tree, part), target)
+    # The demo may not write caches of compiled code there, and would be slow without them.
+    compileall.compile_dir(os.path.join(COPY, "mta"), quiet=2)
     if not os.path.isdir(spool):
         os.mkdir(spool, 0o755)
         os.chown(spool, uid, uid)

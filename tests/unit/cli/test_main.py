@@ -1,0 +1,172 @@
+"""The mta command: what it answers, with which exit code, and that it says what to do next."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from mta.cli import place
+from mta.cli.main import COMMANDS, mta
+from mta.spool import layout
+
+
+def run(*words: str) -> Result:
+    return CliRunner().invoke(mta, list(words), prog_name="mta")
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> str:
+    """A configuration with a spool that no daemon serves."""
+    file = tmp_path / "mta.conf"
+    file.write_text(
+        f"spool_directory = {tmp_path}/spool\n"
+        "primary_hostname = mail.example.org\n"
+        "hide qualify_domain = secret.example\n"
+        "domainlist local_domains = example.org : example.net\n"
+        "begin routers\n"
+        "all:\n"
+        "  driver = accept\n"
+        "  transport = box\n"
+        "begin transports\n"
+        "box:\n"
+        "  driver = appendfile\n"
+        "  directory = /tmp/box\n"
+        "  maildir_format\n"
+        "  user = mail\n"
+    )
+    layout.prepare(str(tmp_path / "spool"), split=True)
+    return str(file)
+
+
+def test_help_lists_every_command_and_gives_examples() -> None:
+    shown = run("--help").output
+    assert [name for name in COMMANDS if f"\n  {name} " not in shown] == []
+    assert "Examples:" in shown
+
+
+def test_every_command_explains_itself() -> None:
+    for name in COMMANDS:
+        ended = run(name, "--help")
+        assert (name, ended.exit_code) == (name, 0)
+
+
+def test_a_mistyped_command_is_answered_with_the_right_one() -> None:
+    ended = run("stauts")
+    assert ended.exit_code == 2
+    assert "no such command 'stauts'; did you mean 'status'?" in ended.output
+
+
+def test_the_version() -> None:
+    assert run("--version").output == "mta version 0.1.0\n"
+
+
+def test_an_empty_queue(config: str) -> None:
+    ended = run("queue", "list", "-C", config)
+    assert (ended.exit_code, ended.output) == (0, "The queue is empty.\n")
+    assert json.loads(run("queue", "list", "--json", "-C", config).output) == []
+
+
+def test_status_without_a_daemon_says_how_to_start_one(config: str) -> None:
+    ended = run("status", "-C", config)
+    assert ended.exit_code == 69
+    assert "no daemon runs with spool" in ended.output
+    assert "start one with: mta run, or mta demo" in ended.output
+
+
+def test_an_id_that_is_none_is_refused(config: str) -> None:
+    ended = run("queue", "show", "-C", config, "../../etc/passwd")
+    assert ended.exit_code == 65
+    assert "'../../etc/passwd' is not a message id; mailq shows them" in ended.output
+
+
+def test_a_message_that_is_not_there(config: str) -> None:
+    ended = run("queue", "show", "-C", config, "1xVW5F-000000000tB-2FH8")
+    assert ended.exit_code == 66
+    assert "it is done or was removed" in ended.output
+
+
+def test_settings(config: str) -> None:
+    ended = run("config", "show", "-C", config, "primary_hostname", "+local_domains")
+    assert ended.output == (
+        "primary_hostname = mail.example.org\n"
+        "domainlist local_domains = example.org : example.net\n"
+    )
+    ended = run("config", "show", "--json", "-C", config, "primary_hostname")
+    assert json.loads(ended.output) == {"primary_hostname": "mail.example.org"}
+
+
+def test_the_settings_of_a_router(config: str) -> None:
+    assert "driver = accept" in run("config", "show", "-C", config, "router", "all").output
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (
+            ["primary_hostnam"],
+            "no option 'primary_hostnam' (did you mean 'primary_hostname'?)",
+        ),
+        (["router", "al"], "no router 'al' (did you mean 'all'?)"),
+    ],
+)
+def test_unknown_settings_are_answered_with_the_nearest(
+    config: str, words: list[str], reason: str
+) -> None:
+    ended = run("config", "show", "-C", config, *words)
+    assert ended.exit_code == 78
+    assert reason in ended.output
+
+
+def test_expansion(config: str) -> None:
+    ended = run("expand", "-C", config, "${uc:$primary_hostname}")
+    assert (ended.exit_code, ended.output) == (0, "MAIL.EXAMPLE.ORG\n")
+    ended = run("expand", "-C", config, "${nosuchthing:x}")
+    assert ended.exit_code == 1
+    assert ended.output.startswith("Failed: ")
+
+
+def test_a_good_configuration(config: str) -> None:
+    ended = run("check", "--json", "-C", config)
+    answer = json.loads(ended.output)
+    assert (ended.exit_code, answer["usable"], answer["error"]) == (0, True, "")
+
+
+def test_a_bad_configuration_is_shown_with_file_line_and_suggestion(
+    config: str, tmp_path: Path
+) -> None:
+    bad = tmp_path / "bad.conf"
+    bad.write_text("\nprimary_hostnam = x\n")
+    ended = run("check", "-C", str(bad))
+    assert ended.exit_code == 2
+    assert ended.output == (
+        f'mta: {bad}:2: main option "primary_hostnam" unknown'
+        " (did you mean 'primary_hostname'?)\n"
+    )
+
+
+def test_a_missing_configuration_is_not_a_traceback(tmp_path: Path) -> None:
+    ended = run("config", "show", "-C", str(tmp_path / "none.conf"))
+    assert ended.exit_code == 78
+    assert "none.conf" in ended.output
+
+
+def test_installing_shows_what_it_would_do(config: str) -> None:
+    ended = run("install", "--users", "--dry-run", "-C", config)
+    assert ended.exit_code == 0
+
+
+def test_without_any_configuration_the_way_out_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(place, "SYSTEM_CONFIG", "/nonexistent/mta.conf")
+    monkeypatch.setattr(place, "tree", lambda: "/nonexistent")
+    ended = run("queue", "list")
+    assert ended.exit_code == 78
+    assert "start one with: mta demo" in ended.output
+
+
+def test_macros() -> None:
+    assert place.parse_macros(["A=1", "B = x = y", "C"]) == {"A": "1", "B": "x = y", "C": ""}
