@@ -54,7 +54,7 @@ class Answer:
 
     @property
     def kind(self) -> int:
-        """2 for yes, 3 for go on, 4 for not now, 5 for never."""
+        """2 for yes, 3 for go on, 5 for never, all others for not now."""
         return self.code // 100
 
 
@@ -93,6 +93,20 @@ def command_line(command: str) -> bytes:
     return octets + b"\r\n"
 
 
+class _Heard(Wire):
+    """A wire that remembers its last line, for showing what was no reply."""
+
+    __slots__ = ("last",)
+
+    last: bytes
+
+    def line(self, limit: int) -> bytes | None:
+        self.last = b""
+        heard = super().line(limit)
+        self.last = heard or b""
+        return heard
+
+
 class Client:
     """A conversation with one server."""
 
@@ -102,7 +116,7 @@ class Client:
         self._link = link
         # Servers that end their replies with LF alone exist, and hear nothing else from us
         # that they could take for ours.
-        self._wire = Wire(link, 0, lenient=True)
+        self._wire = _Heard(link, 0, lenient=True)
         self.features = Features()
 
     def command(self, command: str, seconds: float) -> Answer:
@@ -129,14 +143,12 @@ class Client:
         except BadLine as error:
             raise Broken(Trouble.MALFORMED, _shown(error.seen)) from error
         except ProtocolError as error:
-            raise Broken(Trouble.MALFORMED, one_line(str(error))[:_SHOWN]) from error
+            raise Broken(Trouble.MALFORMED, _shown(self._wire.last)) from error
         except OSError as error:
             raise _broken(error) from error
         if heard is None:
             raise Broken(Trouble.CLOSED)
         lines = [to_text(each) for each in heard.lines]
-        if not 200 <= heard.code < 600:
-            raise Broken(Trouble.MALFORMED, f"{heard.code} {one_line(lines[0])}"[:_SHOWN])
         last = len(lines) - 1
         text = "\n".join(
             f"{heard.code}{' ' if number == last else '-'}{one_line(each)}"
@@ -144,20 +156,13 @@ class Client:
         )
         return Answer(heard.code, heard.status, text)
 
-    def hello(self, name: str, seconds: float) -> tuple[Answer, str]:
-        """Say EHLO, or HELO to a server that does not know that.
-
-        The answer and what was said last.
-        """
-        said = f"EHLO {name}"
-        answer = self.command(said, seconds)
+    def hello(self, name: str, seconds: float) -> Answer:
+        """Say EHLO and take note of what the server offers."""
+        self.features = Features()
+        answer = self.command(f"EHLO {name}", seconds)
         if answer.kind == 2:
             self.features = read_features(answer)
-        elif answer.kind == 5:
-            said = f"HELO {name}"
-            answer = self.command(said, seconds)
-            self.features = Features()
-        return answer, said
+        return answer
 
     def is_quiet(self) -> bool:
         """True if the server has said nothing more and has not closed: fit for more."""

@@ -83,6 +83,9 @@ class Outcome:
     its recipients were taken elsewhere or have outcomes of their own.  It is for the log line
     `H=name [ip] …` and for the host's retry record (the message's own with `message_error`),
     and always comes before the outcomes of the recipients.
+
+    Exim's log shows a `text` that is just the system's word for `code` as `H=name [ip] text`;
+    any other as `H=name [ip]: text`, with `: ` and the system's word behind it if code > 0.
     """
 
     address: str

@@ -120,14 +120,19 @@ class Session:
         return Client(link)
 
     def _greet(self) -> None:
-        said = "initial connection"
+        """Wait for the greeting, then say EHLO, and HELO to a server that refuses that."""
+        said, seen = "initial connection", ""
+        helo, wait = self.place.helo, self._times.command
         try:
-            answer = self._client.answer(self._times.command)
+            answer = self._client.answer(wait)
             if answer.kind == 2:
-                said = f"EHLO {self.place.helo}"
-                answer, said = self._client.hello(self.place.helo, self._times.command)
+                said = f"EHLO {helo}"
+                answer = self._client.hello(helo, wait)
+                if answer.kind != 2 and answer.code != _CLOSING:
+                    said, seen = f"HELO {helo}", f" (EHLO response was: {_line(answer)})"
+                    answer = self._client.command(said, wait)
         except Broken as broken:
-            raise self._lost(broken, said) from broken
+            raise self._lost(broken, said + seen) from broken
         if answer.kind != 2:
             self._client.quit()
             raise Stopped(replace(self._refused(answer, said), host_error=True))
@@ -269,34 +274,37 @@ class Session:
         if answer.kind != 3:
             outcome = replace(self._refused(answer, said, DATA_4XX), message_error=True)
             raise Stopped(outcome, usable=answer.kind > 3 and answer.code != _CLOSING)
-        self._send_body(stream)
-        said = self._shown("end of data")
+        written = self._send_body(stream)
+        said = "end of data"
         try:
             answer = self._client.answer(self._times.final)
         except Broken as broken:
-            outcome = replace(self._broken(broken, said), message_error=True)
+            outcome = replace(self._broken(broken, said, written), message_error=True)
             raise Stopped(outcome, in_doubt=True) from broken
         if answer.kind != 2:
             outcome = replace(self._refused(answer, said, DATA_4XX), message_error=True)
             raise Stopped(outcome, usable=answer.code != _CLOSING)
         self._needs_reset = False
-        taken = self._outcome(Result.DONE, _line(answer), status=answer.status)
+        # In confirmations the log shows the backslash itself, too.
+        confirmation = answer.text.replace("\n", "\\\\n")
+        taken = self._outcome(Result.DONE, confirmation, status=answer.status)
         done.update((key, replace(taken, address=key)) for key in accepted)
 
-    def _send_body(self, stream: Stream) -> None:
+    def _send_body(self, stream: Stream) -> int:
+        """Send the message with its final dot; the octets written."""
         written = 0
         for chunk in for_smtp(stream):
             try:
                 self._client.send([chunk], self._times.data)
             except Broken as broken:
-                said = self._shown("sending data block")
-                outcome = self._broken(broken, f"{said} ({written} bytes written)")
+                outcome = self._broken(broken, "sending data block", written)
                 is_last = chunk.endswith(b"\r\n.\r\n")
                 raise Stopped(
                     replace(outcome, message_error=is_last, host_error=not is_last),
                     in_doubt=is_last,
                 ) from broken
             written += len(chunk)
+        return written
 
     def _cancel(self) -> None:
         """Deal with a DATA that was sent ahead and for which there are no recipients.
@@ -337,11 +345,12 @@ class Session:
         outcome = self._outcome(result, text, status=answer.status, code=number)
         return replace(outcome, remote_text=answer.text)
 
-    def _broken(self, broken: Broken, said: str) -> Outcome:
+    def _broken(self, broken: Broken, said: str, written: int = 0) -> Outcome:
         """The outcome of a conversation that cannot go on."""
         match broken.trouble:
             case Trouble.TIMEOUT:
                 text, code = f"SMTP timeout after {said}", broken.number
+                text += f" ({written} bytes written)" if written else ""
             case Trouble.MALFORMED if broken.text:
                 text = f"Malformed SMTP reply in response to {said}: {broken.text}"
                 code = MALFORMED

@@ -159,12 +159,14 @@ class _Delivery:
         "port",
         "smtp",
         "targets",
+        "unsaid",
     )
 
     def __init__(self, smtp: Smtp, ctx: Context, parcel: Parcel) -> None:
         self.smtp = smtp
         self.parcel = parcel
         self.notes: list[Outcome] = []
+        self.unsaid: Outcome | None = None  # a note for the case that another host is tried
         self.final: dict[str, Outcome] = {}
         self.deferred: dict[str, Outcome] = {}
         self.deferred_here: set[str] = set()
@@ -304,6 +306,9 @@ class _Delivery:
     def _try(self, place: Place) -> bool:
         """Offer this host what is left; False if nothing is, or nobody else may be asked."""
         self.deferred_here.clear()
+        if self.unsaid is not None:
+            self.notes.append(self.unsaid)
+            self.unsaid = None
         before = len(self.final)
         try:
             session = self._converse(place)
@@ -312,9 +317,9 @@ class _Delivery:
             return bool(self.left) and not stopped.in_doubt
         self.smtp.keep(session)
         if self.left and len(self.final) == before:
-            # Nobody got anything from this host, so the log should speak of it.
+            # Nobody got anything from this host.  That is worth a line if another is tried.
             key = next(iter(self.deferred_here))
-            self.notes.append(self.deferred[key].about(""))
+            self.unsaid = self.deferred[key].about("")
         return bool(self.left)
 
     def _converse(self, place: Place) -> Session:
@@ -375,8 +380,11 @@ class _Delivery:
 
     def _defer(self, outcome: Outcome) -> None:
         """This is true of all whom this host has not answered for; it may be a failure."""
-        if outcome.result is Result.DEFER:
-            self.notes.append(outcome)
+        note = replace(outcome, result=Result.DEFER)
+        if outcome.host_error or (outcome.message_error and outcome.result is Result.DEFER):
+            self.notes.append(note)
+        elif outcome.result is Result.DEFER:
+            self.unsaid = note
         for key in [key for key in self.left if key not in self.deferred_here]:
             self._settle(key, outcome.about(key))
 
