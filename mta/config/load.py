@@ -75,9 +75,9 @@ def load(
 ) -> Configuration:
     """The configuration in a file, with the macros of the command line."""
     reader = open_configuration(path, macros, builtins=builtins)
-    conf = parse(list(reader), path, reader.macros)
+    conf = parse(reader, path)
     doubts = tuple(Remark(where, text) for where, text in reader.doubts)
-    return replace(conf, remarks=doubts + conf.remarks)
+    return replace(conf, macros=dict(reader.macros), remarks=doubts + conf.remarks)
 
 
 def open_configuration(
