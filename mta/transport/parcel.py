@@ -113,7 +113,8 @@ def _records(octets: bytes) -> Iterator[tuple[str, str, bytes]]:
     while at < len(octets):
         end = octets.find(b"\n", at, at + 80)
         words = octets[at:end].split(b" ")
-        if end < 0 or len(words) != 3 or not words[2].isdigit() or len(words[2]) > 8:
+        is_length = len(words) == 3 and words[2].isdigit()  # ascii: bytes
+        if end < 0 or not is_length or len(words[2]) > 8:
             raise ProtocolError(f"not a record of a parcel: {octets[at : at + 40]!r}")
         at = end + 1
         stop = at + int(words[2])
