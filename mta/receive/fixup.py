@@ -142,7 +142,7 @@ def addresses_of(header: Header) -> list[str]:
 def recipients_of(
     headers: list[Header], errors: list[tuple[str, str]]
 ) -> tuple[list[Header], list[str]]:
-    """For -t: whom To:, Cc: and Bcc: name (or the Resent- ones), and the headers without Bcc:.
+    """For -t: whom To:, Cc: and Bcc: (or the Resent- ones) name; and the headers, no Bcc: left.
 
     Raises AddressError when there are far too many.
     """
@@ -154,17 +154,24 @@ def recipients_of(
         name = header.name
         if name in wanted and header.kind != DELETED:
             found += parse_list(to_text(header.body), errors=errors, limit=MOST_ADDRESSES)
-            if name.endswith(b"bcc"):
-                continue
-        kept.append(header)
+            kept.append(header.deleted() if name.endswith(b"bcc") else header)
+        else:
+            kept.append(header)
     return kept, found
 
 
 def qualify(headers: list[Header], conf: Configuration) -> list[Header]:
-    """Add the domain to bare names in the address headers of a local message."""
-    return [
-        _qualified(header, conf) if header.kind in _ADDRESSES else header for header in headers
-    ]
+    """Add the domain to bare names in the address headers of a local message.
+
+    The line as it was stays before the new one, deleted.
+    """
+    result: list[Header] = []
+    for header in headers:
+        whole = _qualified(header, conf) if header.kind in _ADDRESSES else header
+        if whole is not header:
+            result.append(header.deleted())
+        result.append(whole)
+    return result
 
 
 def _qualified(header: Header, conf: Configuration) -> Header:
@@ -180,9 +187,9 @@ def _qualified(header: Header, conf: Configuration) -> Header:
     for address in dict.fromkeys(bare):
         word = re.escape(address)
         # In brackets, or between the commas of the list.
-        text = re.sub(rf"<\s*{word}\s*>", f"<{_literal(address)}@{domain}>", text)
+        text = re.sub(rf"<[ \t\n]*{word}[ \t\n]*>", f"<{_literal(address)}@{domain}>", text)
         text = re.sub(
-            rf"(\A|,)([ \t\n]*){word}(?=[ \t\n]*(?:,|\Z))",
+            rf"(\A|,)([ \t\n]*){word}(?=[ \t\n]*(?:[,(]|\Z))",
             rf"\g<1>\g<2>{_literal(address)}@{domain}",
             text,
         )

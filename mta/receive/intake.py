@@ -56,6 +56,7 @@ class Terms:
     fixups: bool = False
     from_headers: bool = False
     sender_set_untrusted: bool = False
+    is_local: bool = False  # the sender is the caller himself
     queue_only: bool = False
     reason: str = ""
     size_limit: int = 0
@@ -345,7 +346,9 @@ class Intake:
             active_hostname=_unless_usual(connection.active_hostname, self._service),
             ident=connection.ident,
             received_protocol=trusted(connection.protocol),
-            local=caller is not None and not connection.host_address,
+            auth_id=connection.authenticated_id,
+            auth_sender=connection.authenticated_sender,
+            local=self._terms.is_local,
             sender_set_untrusted=self._terms.sender_set_untrusted,
             allow_unqualified_recipient=caller is not None,
             allow_unqualified_sender=caller is not None,

@@ -11,13 +11,14 @@ _END = b"\n.\n"
 class LocalText:
     """Turns what comes into internal form (LF line ends)."""
 
-    __slots__ = ("_begun", "_dot_ends", "_held", "ended")
+    __slots__ = ("_at_end", "_begun", "_dot_ends", "_held", "ended")
 
     def __init__(self, *, dot_ends: bool) -> None:
         self._dot_ends = dot_ends
         # The start of the text is the start of a line: as if a line end stood before it.
         self._held = b"\n"
         self._begun = False
+        self._at_end = True  # of a line
         self.ended = False
 
     def feed(self, octets: bytes) -> bytes:
@@ -48,10 +49,14 @@ class LocalText:
         if block.endswith(b"\n.") and self._dot_ends:
             # A dot that the end of the input follows ends the message too.
             block = block[:-1]
-        return self._given(block)
+        text = self._given(block)
+        return text if self._at_end else text + b"\n"
 
     def _given(self, block: bytes) -> bytes:
-        if not block or self._begun:
+        if not block:
+            return block
+        self._at_end = block.endswith(b"\n")
+        if self._begun:
             return block
         self._begun = True
         return block[1:]

@@ -24,6 +24,7 @@ from mta.acl.situation import Situation
 from mta.base import clock
 from mta.base.errors import ExpansionFail, ProtocolError, Reject, TempFail
 from mta.base.text import trim, words
+from mta.base.trust import Trusted
 from mta.config.model import Configuration
 from mta.config.template import Template
 from mta.expand.context import Connection, Context, Message
@@ -188,10 +189,12 @@ def _take(
         ident=caller.login,
         local_uid=caller.uid,
         protocol=trusted("local"),
+        authenticated_id=caller.login,
         active_hostname=conf.naming.primary_hostname,
     )
     ctx = Context(conf, service.tables, connection=connection)
-    own = f"{caller.login}@{conf.naming.qualify_domain}"
+    own = own_address(conf, caller)
+    connection.authenticated_sender = own
     ctx.message = Message(originator_uid=caller.uid, originator_gid=caller.gid)
     ctx.message.sender, set_by_other = _sender(ctx, caller, request, own)
     flags = _notify(request.dsn_notify)
@@ -239,6 +242,7 @@ def _terms(
         fixups=True,
         from_headers=bool(request.from_headers),
         sender_set_untrusted=set_by_other,
+        is_local=ctx.message.sender == own,
         queue_only=request.delivery == "queue" or conf.queue.queue_only,
         size_limit=size_limit(ctx),
         dsn_ret={"full": 1, "hdrs": 2}.get(request.dsn_ret, 0),
@@ -256,7 +260,7 @@ def _sender(ctx: Context, caller: Caller, request: Submit, own: str) -> tuple[st
         return own, False
     given = trim(request.sender)
     if given in ("", "<>"):
-        return "", not caller.is_trusted
+        return believed_sender(ctx, caller, "")
     address, rest = parse_path(
         given, null_ok=True, allow_literal=True, allow_unqualified=True, allow_utf8=True
     )
@@ -264,13 +268,26 @@ def _sender(ctx: Context, caller: Caller, request: Submit, own: str) -> tuple[st
         raise AddressError(f"malformed address: {rest} may not follow {address}")
     if address and not split(address)[1]:
         address = f"{address}@{ctx.conf.naming.qualify_domain}"
+    return believed_sender(ctx, caller, address)
+
+
+def own_address(conf: Configuration, caller: Caller) -> Trusted:
+    """The address of a local user."""
+    return trusted(f"{caller.login}@{conf.naming.qualify_domain}")
+
+
+def believed_sender(ctx: Context, caller: Caller, address: str) -> tuple[str, bool]:
+    """The sender that a local user gets when he asks for one, and whether he may though he is
+    not trusted.
+
+    Who may not is not told: the message goes, from himself, as with Exim.
+    """
     if caller.is_trusted:
         return address, False
     allowed = ctx.conf.local.untrusted_set_sender
     if not address or (allowed is not None and match_address(ctx, allowed, address)):
         return address, True
-    # As Exim does: what he says is not believed, but the message goes.
-    return own, False
+    return own_address(ctx.conf, caller), False
 
 
 def _recipients(conf: Configuration, given: tuple[str, ...]) -> list[str]:

@@ -12,6 +12,7 @@ from mta.expand.context import Place
 from mta.log import events
 from mta.mail.address import split
 from mta.match.host import match_host
+from mta.receive.local import believed_sender
 from mta.receive.room import check_room
 from mta.smtp.parse import helo_name, mail_from, rcpt_to
 from mta.smtp.reply import Reply, reply
@@ -29,7 +30,6 @@ RESET = reply(250, "2.0.0", "Reset OK")
 ALREADY = reply(503, "5.5.1", "sender already given")
 NO_SENDER = reply(503, "5.5.1", "sender not yet given")
 NO_RECIPIENT = reply(503, "5.5.1", "valid RCPT command must precede DATA")
-HELO_FIRST = reply(503, "5.5.1", "HELO or EHLO required")
 TOO_MANY_MESSAGES = reply(421, "4.7.0", "too many messages in this connection")
 TOO_BIG = reply(552, "5.3.4", "Message size exceeds maximum permitted")
 NO_ROOM = reply(452, "4.3.1", "Space shortage, please try later")
@@ -151,7 +151,11 @@ def mail(session: Session, rest: bytes) -> Reply:
     transaction, message = session.transaction, session.ctx.message
     transaction.dsn_ret, transaction.dsn_envid = parsed.ret, parsed.envid
     message.sender, message.size_declared = parsed.sender, parsed.size
-    return _mail_acl(session, parsed.sender)
+    if session.caller is not None:
+        message.sender, transaction.sender_set_untrusted = believed_sender(
+            session.ctx, session.caller, parsed.sender
+        )
+    return _mail_acl(session, message.sender)
 
 
 def _must_greet(session: Session) -> bool:
@@ -171,7 +175,6 @@ def _mail_acl(session: Session, sender: str) -> Reply:
         session.transaction.discard_all = True
         session.transaction.discarded_by = "MAIL ACL"
     session.stage = Stage.MAIL
-    session.ctx.message.acl_m = dict(session.ctx.message.acl_m)
     return _accepted(session, verdict, SENDER_OK)
 
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 from mta.acl.phase import Phase
 from mta.base import clock
 from mta.base.errors import Reject, TempFail
+from mta.receive.fixup import Author
 from mta.receive.intake import Intake, Refused, Terms
+from mta.receive.local import own_address
 from mta.smtp.reply import Reply, reply
 from mta.smtpd import record
 from mta.smtpd.data import Lost, pieces
@@ -68,6 +70,8 @@ def _terms(session: Session) -> Terms:
         protocol=session.protocol(),
         caller=session.caller,
         phase=Phase.DATA,
+        author=_author(session),
+        sender_set_untrusted=transaction.sender_set_untrusted,
         fixups=not session.ctx.connection.host_address,
         queue_only=bool(reason) or session.queue_only or session.service.conf.queue.queue_only,
         reason=reason,
@@ -76,6 +80,15 @@ def _terms(session: Session) -> Terms:
         dsn_envid=transaction.dsn_envid,
         discarded_by=discarded,
     )
+
+
+def _author(session: Session) -> Author | None:
+    """The local user behind -bs: unless he is trusted, he is named in the header."""
+    caller, conf = session.caller, session.service.conf
+    if caller is None or caller.is_trusted:
+        return None
+    must_be_named = conf.local.local_from_check
+    return Author(own_address(conf, caller), caller.full_name, must_be_named=must_be_named)
 
 
 def _read(session: Session, intake: Intake) -> None:

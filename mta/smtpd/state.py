@@ -48,6 +48,7 @@ class Transaction:
     declared_size: int = -1
     dsn_ret: int = 0
     dsn_envid: str = ""
+    sender_set_untrusted: bool = False
     discarded_by: str = ""  # the ACL that discards all recipients, or has discarded one
     discard_all: bool = False
     too_many: bool = False
