@@ -112,17 +112,20 @@ def parse(
     logging = Logging(_paths(chosen[Logging], queue.spool_directory))
     _check_literals(naming, queue, logging)
     _check_paths(queue, logging)
+    smtp_in, local, own = SmtpIn(chosen[SmtpIn]), Local(chosen[Local]), Own(chosen[Own])
+    delivery = Delivery(chosen[Delivery])
+    _check_unbuilt((smtp_in, local, queue, delivery, logging, own), remarks)
     return Configuration(
         file=file,
         naming=naming,
-        smtp_in=SmtpIn(chosen[SmtpIn]),
+        smtp_in=smtp_in,
         policy=Policy(chosen[Policy]),
         fields=Fields(chosen[Fields]),
-        local=Local(chosen[Local]),
+        local=local,
         queue=queue,
-        delivery=Delivery(chosen[Delivery]),
+        delivery=delivery,
         logging=logging,
-        own=Own(chosen[Own]),
+        own=own,
         lists=sections.lists,
         acls={name: tuple(acl) for name, acl in sections.acls.items()},
         routers=tuple(sections.routers),
@@ -172,6 +175,22 @@ def _by_topic(
         elif refusal := later.refusal(setting):
             raise ConfigError(setting.where, refusal)
     return chosen
+
+
+def _check_unbuilt(topics: Iterable[Configured], remarks: list[Remark]) -> None:
+    """Refuse, or remark upon, values of options that are declared but do not work yet."""
+    for topic in topics:
+        values = dict(topic.shown())
+        for name, where in topic.where.items():
+            option = OPTIONS[name][1]
+            if values[name] == option.kind.show(option.initial):
+                continue
+            if name in later.DEFAULT_ONLY:
+                reason = f'option "{name}" is Exim\'s but only its default is supported yet'
+                raise ConfigError(where, reason, f"remove {name} = {values[name]}")
+            if name in later.NO_EFFECT_YET:
+                why = later.NO_EFFECT_YET[name]
+                remarks.append(Remark(where, f'option "{name}" has no effect yet: {why}'))
 
 
 # What follows from the system and from other options

@@ -96,6 +96,26 @@ IGNORED = {
     "rfc1413_hosts": "clients are never asked for an ident",
 }
 
+# Declared, as -bP shows them, and only their defaults are obeyed.  Whoever makes one work
+# removes it here.
+DEFAULT_ONLY = frozenset(
+    _words("""
+bounce_return_message host_lookup prod_requires_admin queue_list_requires_admin
+smtp_return_error_details timeout_frozen_after
+""")
+)
+
+# Declared too; they change what can be seen or how long something takes, but not what becomes
+# of any message, so any value will do until they work.
+NO_EFFECT_YET = {
+    "log_selector": "the usual is logged",
+    "queue_run_in_order": "messages are tried when they are due",
+    "queue_run_max": "one process knows the queue, and deliver_max_parallel limits it",
+    "retry_data_expire": "what is known of failures is kept until it is replaced",
+    "worker_max_use": "workers are kept while there is work",
+    "write_rejectlog": "the reject log is always written",
+}
+
 # Other names of the same.
 SYNONYMS = {
     "daemon_smtp_port": "daemon_smtp_ports",

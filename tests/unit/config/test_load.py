@@ -204,6 +204,27 @@ def test_an_option_without_effect_is_remarked_upon(tmp_path: Path) -> None:
     )
 
 
+def test_an_option_that_is_declared_but_does_not_work_has_only_its_default(
+    tmp_path: Path,
+) -> None:
+    assert loaded(tmp_path, "timeout_frozen_after = 0s\n").remarks == ()
+    assert refusal(tmp_path, "timeout_frozen_after = 7d\n") == (
+        'DIR/mta.conf:2: option "timeout_frozen_after" is Exim\'s but only its default is '
+        "supported yet (remove timeout_frozen_after = 1w)"
+    )
+
+
+def test_an_option_that_changes_nothing_for_a_message_is_remarked_upon(
+    tmp_path: Path,
+) -> None:
+    [remark] = loaded(tmp_path, "log_selector = +all\n").remarks
+    assert remark.text == 'option "log_selector" has no effect yet: the usual is logged'
+
+
+def test_what_does_not_work_is_declared(tmp_path: Path) -> None:
+    assert later.DEFAULT_ONLY | later.NO_EFFECT_YET.keys() <= load.OPTIONS.keys()
+
+
 def test_an_old_name_is_another_name_of_the_option(tmp_path: Path) -> None:
     assert loaded(tmp_path, "daemon_smtp_port = 26\n").smtp_in.daemon_smtp_ports == "26"
 
