@@ -142,7 +142,7 @@ def addresses_of(header: Header) -> list[str]:
 def recipients_of(
     headers: list[Header], errors: list[tuple[str, str]]
 ) -> tuple[list[Header], list[str]]:
-    """For -t: whom To:, Cc: and Bcc: (or the Resent- ones) name; and the headers, no Bcc: left.
+    """For -t: whom To:, Cc:, Bcc: (or Resent- ones) name; and the headers with Bcc: deleted.
 
     Raises AddressError when there are far too many.
     """
