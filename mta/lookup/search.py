@@ -88,6 +88,11 @@ class Found:
     captures: tuple[str, ...] = ()
 
 
+def meant(text: str) -> str:
+    """What was perhaps meant by a look-up that does not exist, as a phrase, or ""."""
+    return suggestion(text.partition(",")[0], api.names())
+
+
 def parse_search(text: str) -> Search | str:
     """The look-up that this describes, or what is wrong with it, in Exim's words."""
     rest, _, options = text.partition(",")
@@ -101,8 +106,7 @@ def parse_search(text: str) -> Search | str:
     bare = rest.removesuffix(default)
     driver = api.driver(bare)
     if driver is None:
-        meant = suggestion(bare, api.names())
-        return f'unknown lookup type "{name}"' + (f" ({meant})" if meant else "")
+        return f'unknown lookup type "{name}"'
     if driver.query_style and (partial is not None or default):
         which = "partial matching" if partial is not None else 'defaults using "*" or "*@"'
         return f'"{which}" is not permitted for lookup type "{bare}"'

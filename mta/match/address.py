@@ -10,7 +10,7 @@ from mta.config.template import Template
 from mta.expand.context import Context
 from mta.expand.registry import condition
 from mta.expand.split import split_list
-from mta.lookup.search import parse_search
+from mta.lookup.search import meant, parse_search
 from mta.mail.address import split
 from mta.match.domain import DOMAINS
 from mta.match.lists import (
@@ -98,7 +98,7 @@ def _local_parts_by_domain(text: str, building: Building) -> Check:
     kind, _, table = text[2:].partition(";")
     search = parse_search(kind)
     if isinstance(search, str):
-        return building.wrong(search)
+        return building.wrong(search, meant(kind))
     if type(text) is not Trusted:
         what = "file or directory name for lookup"
         return building.wrong(f"Tainted '{text}' ({what}) not permitted")

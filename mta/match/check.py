@@ -20,7 +20,7 @@ GRAMMARS: dict[ListKind, Grammar] = {
     ListKind.ADDRESS: ADDRESSES,
     ListKind.LOCAL_PART: LOCAL_PARTS,
 }
-_BY_KIND = {
+_BY_KIND: dict[str, Grammar] = {
     "domain list": DOMAINS,
     "host list": HOSTS,
     "address list": ADDRESSES,

@@ -14,7 +14,7 @@ from mta.config.template import Template
 from mta.expand.context import Context
 from mta.expand.ip import canonical, mask, octets_of, parse_network
 from mta.expand.registry import condition
-from mta.lookup.search import Search, parse_search
+from mta.lookup.search import Search, meant, parse_search
 from mta.match.lists import (
     MATCHED,
     SPECIAL,
@@ -98,7 +98,7 @@ def _by_address(text: str, bits: str, rest: str, building: Building) -> Check:
     kind, _, table = rest.partition(";")
     search = parse_search(kind)
     if isinstance(search, str):
-        return building.wrong(search)
+        return building.wrong(search, meant(kind))
     if type(text) is not Trusted:
         what = "file or directory name for lookup"
         return building.wrong(f"Tainted '{text}' ({what}) not permitted")

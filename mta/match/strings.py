@@ -9,7 +9,7 @@ from mta.expand.context import Context
 from mta.expand.items.branching import entry_expander
 from mta.expand.trust import keep
 from mta.lookup.pcre import pattern
-from mta.lookup.search import parse_search
+from mta.lookup.search import meant, parse_search
 from mta.match.lists import Building, Check, Literal, Match, Subject
 
 _NOWHERE = Where("a list", 0)
@@ -70,7 +70,7 @@ def lookup_item(text: str, building: Building) -> Check | None:
     kind, _, table = text.partition(";")
     search = parse_search(kind)
     if isinstance(search, str):
-        return building.wrong(search)
+        return building.wrong(search, meant(kind))
     if type(text) is not Trusted:
         what = "file or directory name for lookup"
         return building.wrong(f"Tainted '{text}' ({what}) not permitted")

@@ -69,9 +69,7 @@ def _inside(reader: Reader, place: str) -> Test:
     try:
         return reader.condition()
     except ExpansionFail as error:
-        if error.text.startswith("unknown condition ") and " inside " not in error.text:
-            raise ExpansionFail(error.text + place) from None
-        raise
+        raise ExpansionFail(error.text + place) from None
 
 
 @syntax_condition("def")
@@ -147,8 +145,11 @@ def _each(name: str, answer: bool) -> Callable[[Reader], Test]:
 
             def run(ctx: Context) -> bool:
                 before = ctx.values.get("item")
+                items = split_list(program(ctx))
+                if not items:
+                    return False  # for both: Exim takes "all of none" for no
                 try:
-                    for each in split_list(program(ctx)):
+                    for each in items:
                         count_step(ctx)
                         ctx.values["item"] = each
                         if check(ctx) is answer:
@@ -177,6 +178,8 @@ def forany(reader: Reader) -> Test:
 @syntax_condition("forall")
 def forall(reader: Reader) -> Test:
     """True if the condition holds for every item of the list, which is $item in it.
+
+    For an empty list it is false, unlike in logic.
 
     ${if forall{1:2:3}{<{$item}{4}}{yes}{no}} → yes
     """

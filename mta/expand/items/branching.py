@@ -80,10 +80,7 @@ def lookup(reader: Reader) -> Item:
                 " which is not a single-key lookup type"
             )
     elif key is None:
-        raise ExpansionFail(
-            f'missing {{key}} for lookup type "{search.name}",'
-            " which is a single-key lookup type"
-        )
+        raise ExpansionFail(f'missing {{key}} for single-key "{search.name}" lookup')
     reader.skip()
     table = reader.argument()
     branches = reader.branches("lookup")

@@ -31,22 +31,22 @@ def extract(reader: Reader) -> Item:
     ${extract{x}{a=1}{$value}{none}} → none
     """
     reader.skip()
-    nodes = [_argument(reader, "extract", 2)]
+    nodes = [_argument(reader, 1)]
     reader.skip()
     first = nodes[0]
     if isinstance(first, Text):
         wanted = 3 if _field_number(first.text) is not None else 2
         while len(nodes) < wanted:
-            nodes.append(_argument(reader, "extract", wanted))
+            nodes.append(_argument(reader, len(nodes) + 1))
             reader.skip()
         branches = reader.branches("extract")
         return Item("extract", (*nodes, *branches.parts), _extractor(wanted, branches))
     return _late(reader, nodes)
 
 
-def _argument(reader: Reader, name: str, least: int) -> Node:
+def _argument(reader: Reader, number: int) -> Node:
     if reader.peek() != "{":
-        raise ExpansionFail(f"Not enough arguments for '{name}' (min is {least})")
+        raise ExpansionFail(f"missing '{{' for arg {number} of extract")
     return reader.argument()
 
 

@@ -103,8 +103,9 @@ def tr(ctx: Context, subject: str, old: str, new: str) -> str:
     if not target:
         return subject
     table = list(range(256))
-    for at in reversed(range(len(source))):
-        table[source[at]] = target[min(at, len(target) - 1)]
+    for at, octet in enumerate(source):
+        # Of an octet that stands there twice the last counts.
+        table[octet] = target[min(at, len(target) - 1)]
     return to_text(to_bytes(subject).translate(bytes(table)))
 
 
@@ -131,7 +132,7 @@ def substr(ctx: Context, start: str, size: str, text: str) -> str:
 def hash_(ctx: Context, size: str, limit: str, text: str) -> str:
     """A hash of a text in letters and digits, of this length.
 
-    ${hash{3}{62}{monty}} → fbi
+    ${hash{3}{62}{monty}} → zcW
     """
     return hash_text(text, size, limit)
 
@@ -147,12 +148,12 @@ def nhash(ctx: Context, first: str, second: str, text: str) -> str:
 
 @item("hmac", least=3, most=3)
 def hmac(ctx: Context, algorithm: str, secret: str, text: str) -> str:
-    """The keyed hash (RFC 2104) of a text with md5, sha1, sha256 … in hexadecimal.
+    """The keyed hash (RFC 2104) of a text with md5 or sha1, in hexadecimal.
 
-    ${hmac{md5}{somesecret}{text}} → 4a4e6f5f0e3e2ecec5c8a4a1ea4ff5d3
+    ${hmac{md5}{somesecret}{text}} → a4be270da4e07d218b2576b1e6a578e0
     """
     name = lower(algorithm)
-    if name not in ("md5", "sha1", "sha256", "sha384", "sha512"):
-        raise ExpansionFail(f"hmac algorithm '{algorithm}' is not known")
+    if name not in ("md5", "sha1"):
+        raise ExpansionFail(f'hmac algorithm "{algorithm}" is not recognised')
     digest = hmac_module.new(to_bytes(secret), to_bytes(text), getattr(hashlib, name))
     return digest.hexdigest()

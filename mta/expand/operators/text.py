@@ -7,8 +7,8 @@ import re
 from mta.base.text import lower, to_bytes, to_text, upper
 from mta.expand.cutting import checked, hash_text, number_hash, part
 from mta.expand.registry import operator
-from mta.mail.address import quote as quote_local
 
+_ODD_LOCAL = re.compile(r"[^A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]|\A\.|\.\Z", re.ASCII)
 _NEEDS_QUOTES = re.compile(r"[^A-Za-z0-9._-]|^$", re.ASCII)
 
 
@@ -73,7 +73,7 @@ def hash_(text: str, numbers: str) -> str:
 def nhash(text: str, numbers: str) -> str:
     """A hash of a text as a number below the first, or as two with a slash between.
 
-    ${nhash_100:abc} → 7
+    ${nhash_100:abc} → 36
     """
     first, _, second = checked("nhash", numbers).partition("_")
     return number_hash(text, first, second)
@@ -99,7 +99,9 @@ def quote_local_part(text: str) -> str:
     ${quote_local_part:first.last} → first.last
     ${quote_local_part:a b} → "a b"
     """
-    return quote_local(text)
+    if text and not _ODD_LOCAL.search(text):
+        return text
+    return '"' + re.sub(r'(["\\])', r"\\\1", text) + '"'
 
 
 @operator("rxquote")
@@ -115,7 +117,7 @@ def rxquote(text: str) -> str:
 def escape(text: str) -> str:
     r"""A text with escapes for what cannot be printed.
 
-    ${escape:tab\there} → tab\there
+    ${escape:two\nlines} → two\nlines
     """
     return to_text(b"".join(_escaped(octet, True) for octet in to_bytes(text)))
 
@@ -129,11 +131,11 @@ def escape8bit(text: str) -> str:
     return to_text(b"".join(_escaped(octet, False) for octet in to_bytes(text)))
 
 
-_NAMED = {8: b"\\b", 9: b"\\t", 10: b"\\n", 12: b"\\f", 13: b"\\r"}
+_NAMED = {8: b"\\b", 10: b"\\n", 12: b"\\f", 13: b"\\r"}
 
 
 def _escaped(octet: int, controls: bool) -> bytes:
-    if octet >= 128 or (controls and (octet < 32 or octet == 127)):
+    if octet >= 128 or (controls and octet != 9 and (octet < 32 or octet == 127)):
         return _NAMED.get(octet, b"\\%03o" % octet)
     return bytes([octet])
 

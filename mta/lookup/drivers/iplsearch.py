@@ -34,7 +34,8 @@ class Iplsearch(Lookup):
         if wanted is None and query.key != "*":
             raise TempFail(
                 f'"{query.key}" is not a valid iplsearch key (an IP address,'
-                " with optional CIDR mask, is wanted): in a host list, use net-iplsearch as the search type"
+                " with optional CIDR mask, is wanted): in a host list,"
+                " use net-iplsearch as the search type"
             )
         file = linear.read(tables, query)
         if file.patterns is None:
