@@ -16,6 +16,7 @@ from mta.deliver.item import Item, State
 from mta.deliver.workers import Job
 from mta.expand.context import Context
 from mta.expand.run import expand, expand_int
+from mta.mail.address import quote
 from mta.route.api import Address, Host
 from mta.transport.api import Parcel, ParcelRecipient
 from mta.transport.engine import Transport
@@ -173,8 +174,8 @@ def _recipient(item: Item) -> ParcelRecipient:
     local_part = address.local_part
     if not item.is_local:
         # The next host may care for the case of the letters; only we do not.
-        whole = address.text.rpartition("@")[0]
-        local_part = whole[len(address.prefix) : len(whole) - len(address.suffix)]
+        whole = address.whole
+        local_part = quote(whole[len(address.prefix) : len(whole) - len(address.suffix)])
     return ParcelRecipient(
         address.text if address.kind == "address" else item.name,
         item.recipient.address,

@@ -72,6 +72,11 @@ class Address:
         return address
 
     @property
+    def whole(self) -> str:
+        """The local part with its affixes, its case and without quotes."""
+        return syntax.unquote(syntax.split(self.text)[0])
+
+    @property
     def is_homonym(self) -> bool:
         """True if an ancestor has the same text: a self-alias, or the work of `unseen`."""
         ancestor = self.parent

@@ -18,16 +18,14 @@ from collections import deque
 
 from mta.base.errors import ConfigError, ExpansionFail, PermFail, TempFail
 from mta.base.registry import suggestion
-from mta.base.text import lower, trim
-from mta.base.trust import is_trusted
+from mta.base.text import lower
 from mta.config.model import Block, Configuration
 from mta.config.template import Template
 from mta.expand.compile import prepare
 from mta.expand.context import Context, Place
-from mta.expand.run import expand, expand_text
-from mta.expand.trust import keep, require
-from mta.mail.address import AddressError, parse_list
-from mta.route import later
+from mta.expand.run import expand
+from mta.expand.trust import require
+from mta.route import later, references
 from mta.route.api import (
     Accepted,
     Address,
@@ -46,6 +44,7 @@ from mta.route.api import (
     address_of,
 )
 from mta.route.conditions import Complain, Purpose, hold, serves, take_affixes
+from mta.route.inherit import inherit
 from mta.route.router import ROUTERS, Router
 
 # What ends the way of an address through the routers.
@@ -77,7 +76,7 @@ def load_routers(conf: Configuration, complain: Complain = _silent) -> Routers:
         driver = _driver(block)
         later.refuse(block.driver, block.settings)
         routers.append(driver(block.name, list(block.settings), block.where))
-    _check_references(conf, routers)
+    references.check(conf, routers)
     prepare(routers)
     return Routers(conf, routers, complain)
 
@@ -101,36 +100,6 @@ def _driver(block: Block) -> type[Router]:
         block.where,
         f'router "{block.name}": cannot find router driver "{block.driver}"',
         suggestion(block.driver, list(DRIVERS)) or f"there are {', '.join(DRIVERS)}",
-    )
-
-
-def _check_references(conf: Configuration, routers: list[Router]) -> None:
-    """Routers and transports that are named must exist; pass_router must come later."""
-    names = [router.name for router in routers]
-    transports = [block.name for block in conf.transports]
-    for number, router in enumerate(routers):
-        for option, known in (("redirect_router", names), ("pass_router", names)):
-            name = getattr(router, option)
-            if name and name not in known:
-                _unknown(router, option, name, known)
-        if router.pass_router and names.index(router.pass_router) <= number:
-            raise ConfigError(
-                router.where["pass_router"],
-                f'{router.name} router: pass_router "{router.pass_router}" does not follow it',
-            )
-        for option in ("transport", "file_transport", "directory_transport", "pipe_transport"):
-            template = getattr(router, option, None)
-            if not isinstance(template, Template) or "$" in template.text:
-                continue
-            if template.text not in transports:
-                _unknown(router, option, template.text, transports)
-
-
-def _unknown(router: Router, option: str, name: str, known: list[str]) -> None:
-    raise ConfigError(
-        router.where[option],
-        f'{router.name} router: {option} "{name}" does not exist',
-        suggestion(name, known),
     )
 
 
@@ -274,7 +243,7 @@ class _Walk:
 
     def _begin(self, router: Router, address: Address) -> bool:
         """Set the scene for one router; False if the address lacks an affix that must be."""
-        whole, _, _ = address.text.rpartition("@")
+        whole = address.whole
         if not router.caseful_local_part:
             whole = lower(whole)
         local_part = take_affixes(router, address, whole)
@@ -291,9 +260,9 @@ class _Walk:
             domain=address.domain,
             local_part_prefix=address.prefix,
             local_part_suffix=address.suffix,
-            original_local_part=origin.text.rpartition("@")[0],
+            original_local_part=origin.whole,
             original_domain=origin.domain,
-            parent_local_part=parent.text.rpartition("@")[0] if parent else "",
+            parent_local_part=parent.whole if parent else "",
             parent_domain=parent.domain if parent else "",
             address_data=address.address_data,
             router_name=router.name,
@@ -365,7 +334,9 @@ class _Walk:
             self._end(address, router.name, verdict)
             return
         try:
-            self._inherit(router, address)
+            # A check inside a check could go on for ever.
+            verify = self._is_good if self.purpose is Purpose.DELIVER else None
+            inherit(router, self.ctx, address, self.routers.qualify_recipient, verify)
         except TempFail as error:
             self._end(address, router.name, Deferred(error.text, code=error.code))
             return
@@ -474,46 +445,6 @@ class _Walk:
     def _end(self, address: Address, router: str, verdict: Failed | Deferred) -> None:
         self.results.append(Undeliverable(address, router, verdict))
 
-    def _inherit(self, router: Router, address: Address) -> None:
-        """Leave with the address what the router says of its delivery.
-
-        Raises TempFail and ExpansionFail.
-        """
-        address.as_local = router.log_as_local
-        if router.errors_to is not None:
-            self._errors_to(router, address)
-        if router.headers_add is not None:
-            address.headers_add += _lines(self.ctx, router.headers_add)
-        if router.headers_remove is not None:
-            address.headers_remove += _names(self.ctx, router.headers_remove)
-        if router.user is not None or router.group is not None:
-            user = expand(self.ctx, router.user) if router.user else address.owner.user
-            group = expand(self.ctx, router.group) if router.group else ""
-            address.owner = Owner(user, group, router.initgroups)
-
-    def _errors_to(self, router: Router, address: Address) -> None:
-        """Where bounces go; an address that is no good itself changes nothing."""
-        assert router.errors_to is not None
-        try:
-            text = expand(self.ctx, router.errors_to)
-        except ExpansionFail as error:
-            if error.forced:
-                return
-            raise
-        if text in ("", "<>"):
-            address.errors_to = ""
-            return
-        try:
-            (wanted,) = parse_list(text)
-        except (AddressError, ValueError):
-            return
-        if "@" not in wanted:
-            wanted = f"{wanted}@{self.routers.qualify_recipient}"
-        # A check inside a check could go on for ever.
-        if self.purpose is Purpose.DELIVER and not self._is_good(wanted):
-            return
-        address.errors_to = wanted
-
     def _is_good(self, text: str) -> bool:
         results = self.routers.route(self.ctx, address_of(text), verify=True)
         return not any(isinstance(result, Undeliverable) for result in results)
@@ -538,37 +469,3 @@ def _been_there(router: Router, address: Address) -> bool:
                 return True
         ancestor = ancestor.parent
     return False
-
-
-def _lines(ctx: Context, template: Template) -> tuple[str, ...]:
-    """The header lines that an option adds, each expanded by itself.
-
-    A line break in what a stranger wrote becomes a fold: it begins no header of its own.
-    Raises ExpansionFail.
-    """
-    lines: list[str] = []
-    for line in template.text.split("\n"):
-        try:
-            text = expand_text(ctx, keep(template.text, line), template.where)
-        except ExpansionFail as error:
-            if error.forced:
-                continue
-            raise
-        shown = text.strip("\n")
-        if not is_trusted(text):
-            shown = _LOOSE_END.sub("\n\t", shown)
-        if shown:
-            lines.append(shown)
-    return tuple(lines)
-
-
-def _names(ctx: Context, template: Template) -> tuple[str, ...]:
-    """The names of headers that an option removes.  Raises ExpansionFail."""
-    try:
-        text = expand(ctx, template)
-    except ExpansionFail as error:
-        if error.forced:
-            return ()
-        raise
-    names = [trim(name) for name in text.replace("\n", ":").split(":")]
-    return tuple(name for name in names if name)

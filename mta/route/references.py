@@ -1,0 +1,56 @@
+"""Checks when routers are loaded: whatever one of them names must exist."""
+
+from __future__ import annotations
+
+from mta.base.errors import ConfigError
+from mta.base.registry import suggestion
+from mta.config.model import Configuration
+from mta.config.template import Template
+from mta.match.address import ADDRESSES
+from mta.match.domain import DOMAINS
+from mta.match.lists import check_template
+from mta.match.localpart import LOCAL_PARTS
+from mta.route.router import Router
+
+
+def check(conf: Configuration, routers: list[Router]) -> None:
+    """Routers and transports that are named must exist; pass_router must come later."""
+    names = [router.name for router in routers]
+    transports = [block.name for block in conf.transports]
+    for number, router in enumerate(routers):
+        _check_lists(conf, router)
+        for option, known in (("redirect_router", names), ("pass_router", names)):
+            name = getattr(router, option)
+            if name and name not in known:
+                _unknown(router, option, name, known)
+        if router.pass_router and names.index(router.pass_router) <= number:
+            raise ConfigError(
+                router.where["pass_router"],
+                f'{router.name} router: pass_router "{router.pass_router}" does not follow it',
+            )
+        for option in ("transport", "file_transport", "directory_transport", "pipe_transport"):
+            template = getattr(router, option, None)
+            if not isinstance(template, Template) or "$" in template.text:
+                continue
+            if template.text not in transports:
+                _unknown(router, option, template.text, transports)
+
+
+def _check_lists(conf: Configuration, router: Router) -> None:
+    """Lists that are known now must make sense now."""
+    for template, grammar in (
+        (router.domains, DOMAINS),
+        (router.local_parts, LOCAL_PARTS),
+        (router.senders, ADDRESSES),
+    ):
+        if template is not None:
+            for error in check_template(conf, grammar, template):
+                raise error
+
+
+def _unknown(router: Router, option: str, name: str, known: list[str]) -> None:
+    raise ConfigError(
+        router.where[option],
+        f'{router.name} router: {option} "{name}" does not exist',
+        suggestion(name, known),
+    )
