@@ -89,10 +89,11 @@ def settle() -> None:
 def keep_descriptors(wanted: Iterable[int]) -> None:
     """Close every descriptor but these."""
     previous = -1
-    for fd in sorted(set(wanted)):
-        os.closerange(previous + 1, fd)
+    for fd in [*sorted(set(wanted)), _descriptor_limit()]:
+        # An empty range is no harmless one: closerange(0, 0) closes everything.
+        if fd > previous + 1:
+            os.closerange(previous + 1, fd)
         previous = fd
-    os.closerange(previous + 1, _descriptor_limit())
 
 
 def _descriptor_limit() -> int:
