@@ -68,7 +68,7 @@ def lookup(reader: Reader) -> Item:
     trusted, whoever chose the key; the name of the file must not come from a stranger.
 
     ${lookup{root}lsearch{/etc/passwd}{found}{none}} → found
-    ${lookup passwd{root}{${extract{1}{:}{$value}}}} → 0
+    ${lookup passwd{root}{${extract{2}{:}{$value}}}} → 0
     """
     reader.skip()
     key = reader.argument() if reader.peek() == "{" else None

@@ -1,0 +1,21 @@
+"""Every expansion of the table gives what Exim gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mta.config.model import Configuration
+from tests.conform.language import configuration, context, expanded, table
+
+
+@pytest.fixture(scope="module")
+def conf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Configuration]:
+    yield configuration(Path(tmp_path_factory.mktemp("conf")))
+
+
+@pytest.mark.parametrize(("text", "result"), table("expansions.txt"))
+def test_it_expands_as_in_exim(conf: Configuration, text: str, result: str) -> None:
+    assert expanded(context(conf), text) == result
