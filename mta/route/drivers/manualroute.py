@@ -1,6 +1,6 @@
 """The manualroute router: sends mail for listed domains to listed hosts.
 
-    route_list = *.example.com  relay.example : 192.0.2.9 ; example.org  "<; [2001:db8::1]:26"
+    route_list = *.example.com "relay.example : 192.0.2.9" ; example.org "<+ [2001:db8::1]:26"
     route_data = ${lookup{$domain}lsearch{/etc/mail/routes}}
 
 Names are looked up where the mail is sent, not here.
@@ -62,6 +62,12 @@ def _options(text: str) -> tuple[str, ...]:
 
 def parse_rule(item: str, where: Where) -> Rule:
     """Pattern, hosts and options of one item.  Raises ConfigError."""
+    if _QUOTED.sub("", item).count('"'):
+        raise ConfigError(
+            where,
+            f"a quote is not closed in the item {item} of route_list",
+            'semicolons divide the items, also within quotes; write "<+ one + two" there',
+        )
     pattern, rest = _word(item)
     if not pattern:
         raise ConfigError(where, "an item of route_list has no domain")

@@ -87,6 +87,14 @@ def test_route_data_may_be_empty(route: Route) -> None:
     assert route(routers, "u@b.example") == ["u@b.example failed: Unrouteable address"]
 
 
+def test_semicolons_within_quotes_are_explained(route: Route) -> None:
+    with pytest.raises(ConfigError, match='write "<\\+ one \\+ two" there'):
+        route(LIST.format(items='* "<; a; b"'), "u@a.example")
+    assert route(LIST.format(items='* "<+ a + b"'), "u@a.example") == [
+        "u@a.example R=m T=out a b"
+    ]
+
+
 def test_there_is_a_list_or_data_but_not_both(route: Route) -> None:
     both = LIST.format(items="* a") + " route_data = b\n"
     for routers in (both, "m:\n driver = manualroute\n transport = out\n"):

@@ -1,0 +1,479 @@
+"""An attempt at a message: what is delivered, noted, logged, bounced and kept."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from mta.base.errors import TempFail
+from mta.deliver.message import Report
+from mta.spool.envelope import DSN_NEVER, Recipient
+from mta.spool.reader import Message
+from mta.transport.api import Outcome, Parcel, Result
+from tests.unit.deliver.conftest import CONFIGURATION, NOW, House, configuration
+
+REFUSED = Outcome(
+    "",
+    Result.DEFER,
+    "Connection refused",
+    "4.4.1",
+    errno.ECONNREFUSED,
+    "192.0.2.2",
+    "192.0.2.2",
+    25,
+    host_error=True,
+)
+REJECTED = Outcome(
+    "",
+    Result.FAIL,
+    "SMTP error from remote mail server after RCPT TO:<x@a.far.example>: 550 no",
+    "5.1.1",
+    -44,
+    "mx.far.example",
+    "192.0.2.1",
+    25,
+    remote_text="550 no",
+)
+FULL = Outcome("", Result.DEFER, "mailbox is full", "4.2.2", -22)
+
+
+def test_a_local_delivery_is_logged_and_the_message_is_gone(house: House) -> None:
+    message = house.put("Joe@local.example")
+    assert house.attempt(message) == Report("done")
+    assert house.left() == []
+    assert house.lines() == [
+        f"{message} => joe <Joe@local.example> R=local T=box",
+        f"{message} Completed",
+    ]
+    (parcel,) = house.workers.parcels
+    assert parcel.sender == "s@sender.example"
+    assert parcel.headers.startswith(b"Received: by mx.example\nFrom: ")
+    assert parcel.recipients[0].local_part == "joe"
+    assert parcel.recipients[0].origin == "Joe@local.example"
+
+
+def test_remote_recipients_share_a_parcel(house: House) -> None:
+    message = house.put("x@a.far.example", "Y@b.far.example")
+    host = Outcome("", Result.DONE, "250 OK", host="mx", host_address="192.0.2.1", port=25)
+    house.workers.answers = {"x@a.far.example": host, "Y@b.far.example": host}
+    assert house.attempt(message) == Report("done")
+    assert len(house.workers.parcels) == 1
+    assert house.lines() == [
+        f'{message} => x@a.far.example R=remote T=smtp H=mx [192.0.2.1] C="250 OK"',
+        f'{message} -> Y@b.far.example R=remote T=smtp H=mx [192.0.2.1] C="250 OK"',
+        f"{message} Completed",
+    ]
+    assert [to.local_part for to in house.workers.parcels[0].recipients] == ["x", "Y"]
+
+
+def test_the_same_address_is_delivered_to_once(house: House) -> None:
+    message = house.put("two@special.example", "one@local.example", "two@LOCAL.example")
+    assert house.attempt(message).state == "done"
+    assert [parcel.recipients[0].address for parcel in house.workers.parcels] == [
+        "one@local.example",
+        "two@local.example",
+    ]
+
+
+def test_what_is_done_is_in_the_journal_before_the_next_is_tried(house: House) -> None:
+    message = house.put("a@local.example", "b@local.example")
+    seen: list[frozenset[str]] = []
+    house.workers.before = lambda parcel: seen.append(house.envelope(message).nonrecipients)
+    house.attempt(message)
+    assert seen == [frozenset(), frozenset({"a@local.example"})]
+
+
+def test_a_crash_between_deliveries_repeats_none_of_them(house: House) -> None:
+    message = house.put("a@local.example", "b@local.example")
+
+    def crash(parcel: Parcel) -> None:
+        if parcel.recipients[0].address == "b@local.example":
+            raise KeyboardInterrupt
+
+    house.workers.before = crash
+    with pytest.raises(KeyboardInterrupt):
+        house.attempt(message)
+    house.workers.before = lambda parcel: None
+    house.workers.parcels.clear()
+    assert house.attempt(message).state == "done"
+    assert [parcel.recipients[0].address for parcel in house.workers.parcels] == [
+        "b@local.example"
+    ]
+
+
+def test_a_delivery_is_noted_before_it_is_logged(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message = house.put("a@local.example", "b@local.example")
+    order: list[str] = []
+    journal, remove = Message.journal, Message.remove
+
+    def note(self: Message, addresses: object, *, sync: bool) -> None:
+        order.append(f"journal sync={sync}")
+        journal(self, addresses, sync=sync)  # type: ignore[arg-type]
+
+    def gone(self: Message) -> None:
+        order.append("remove")
+        remove(self)
+
+    monkeypatch.setattr(Message, "journal", note)
+    monkeypatch.setattr(Message, "remove", gone)
+    monkeypatch.setattr(
+        "mta.deliver.outcome.events.delivered", lambda *a, **k: order.append("log")
+    )
+    house.attempt(message)
+    assert order == ["journal sync=True", "log", "remove", "log"]
+
+
+def test_a_failure_is_bounced_to_the_sender(house: House) -> None:
+    message = house.put("bad@special.example", "a@local.example")
+    report = house.attempt(message)
+    (bounce,) = report.bounces
+    assert report == Report("done", bounces=(bounce,))
+    assert house.left() == [bounce]
+    envelope = house.envelope(bounce)
+    assert envelope.sender == ""
+    assert envelope.recipients == (Recipient("s@sender.example"),)
+    text = house.body(bounce)
+    assert "  bad@special.example\n    no such person\n" in text
+    assert "Final-Recipient: rfc822;bad@special.example\nStatus: 5.0.0\n" in text
+    assert "the body\n" in text
+    lines = house.lines()
+    assert lines[0] == f"{message} ** bad@special.example R=special: no such person"
+    assert lines[1] == f"{message} => a <a@local.example> R=local T=box"
+    assert lines[2].startswith(f"{bounce} <= <> R={message} U=")
+    assert lines[3] == f"{message} Completed"
+
+
+def test_a_bounce_has_a_received_line_and_refers_to_the_message(house: House) -> None:
+    (bounce,) = house.attempt(house.put("bad@special.example")).bounces
+    headers = b"".join(each.text for each in house.envelope(bounce).headers)
+    assert b"by mx.example with local" in headers
+    assert b"\n\tfor s@sender.example;\n\t" in headers
+    assert b"\nReferences: <m1@x>\n" in headers
+    assert b"\nTo: s@sender.example\n" in headers
+
+
+def test_the_words_of_a_remote_host_are_in_the_bounce(house: House) -> None:
+    message = house.put("x@a.far.example")
+    house.workers.answers = {"x@a.far.example": REJECTED}
+    (bounce,) = house.attempt(message).bounces
+    text = house.body(bounce)
+    assert "  x@a.far.example\n    host mx.far.example [192.0.2.1]\n" in text
+    assert "Status: 5.1.1\nRemote-MTA: dns; mx.far.example\n" in text
+    assert "Diagnostic-Code: smtp; 550 no\n" in text
+    assert house.lines()[0] == (
+        f"{message} ** x@a.far.example R=remote T=smtp H=mx.far.example [192.0.2.1]: "
+        "SMTP error from remote mail server after RCPT TO:<x@a.far.example>: 550 no"
+    )
+
+
+def test_the_bounce_is_durable_before_the_address_is_given_up(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message = house.put("bad@special.example")
+
+    def full(*_: object) -> None:
+        raise TempFail("no space", status="4.3.1")
+
+    monkeypatch.setattr("mta.deliver.bounce.writer.begin", full)
+    report = house.attempt(message)
+    assert report.state == "deferred"
+    assert house.left() == [message]
+    assert house.envelope(message).nonrecipients == frozenset()
+    assert f"{message} cannot write a bounce: no space" in house.lines()
+
+
+def test_a_bounce_that_fails_is_frozen(house: House) -> None:
+    message = house.put("bad@special.example", sender="")
+    assert house.attempt(message).state == "frozen"
+    assert house.envelope(message).frozen_at == int(NOW) + 1
+    assert house.lines() == [
+        f"{message} ** bad@special.example R=special: no such person",
+        f"{message} Frozen (delivery error message)",
+    ]
+    assert house.attempt(message) == Report("frozen")
+
+
+def test_an_old_bounce_that_fails_is_given_up(
+    house: House, clock: Callable[[float], None]
+) -> None:
+    message = house.put("bad@special.example", sender="")
+    clock(71 * 86400)
+    assert house.attempt(message) == Report("done")
+    assert house.lines()[1:] == [
+        f"{message} bad@special.example: error ignored",
+        f"{message} Completed",
+    ]
+
+
+def test_who_asked_for_no_bounce_gets_none(house: House) -> None:
+    message = house.put(
+        "bad@special.example",
+        recipients=(Recipient("bad@special.example", dsn_flags=DSN_NEVER),),
+    )
+    assert house.attempt(message) == Report("done")
+
+
+def test_errors_to_gets_the_bounce(house: House) -> None:
+    message = house.put(
+        "bad@special.example",
+        recipients=(Recipient("bad@special.example", errors_to="owner@local.example"),),
+    )
+    (bounce,) = house.attempt(message).bounces
+    assert house.envelope(bounce).recipients == (Recipient("owner@local.example"),)
+
+
+def test_a_discarded_recipient_is_done(house: House) -> None:
+    message = house.put("hole@special.example")
+    assert house.attempt(message) == Report("done")
+    assert house.lines() == [
+        f"{message} => :blackhole: <hole@special.example> R=special",
+        f"{message} Completed",
+    ]
+
+
+def test_a_deferral_keeps_the_message_with_what_is_left(house: House) -> None:
+    message = house.put("wait@special.example", "a@local.example")
+    report = house.attempt(message)
+    assert report == Report("deferred", NOW + 1 + 600, "special.example")
+    envelope = house.envelope(message)
+    assert envelope.nonrecipients == {"a@local.example"}
+    assert not envelope.deliver_firsttime
+    assert house.lines() == [
+        f"{message} == wait@special.example R=special defer (-1): try later",
+        f"{message} => a <a@local.example> R=local T=box",
+    ]
+
+
+def test_a_queue_run_waits_for_the_time_of_a_retry(
+    house: House, clock: Callable[[float], None]
+) -> None:
+    message = house.put("wait@special.example")
+    house.attempt(message)
+    clock(120)
+    report = house.attempt(message, queue_run=True)
+    assert report.next_try == NOW + 1 + 600
+    assert house.lines()[-1] == (
+        f"{message} == wait@special.example routing defer (-52): retry time not reached"
+    )
+    clock(700)
+    house.attempt(message, queue_run=True)
+    assert house.lines()[-1].endswith("R=special defer (-1): try later")
+
+
+def test_after_the_last_rule_the_message_fails(
+    house: House, clock: Callable[[float], None]
+) -> None:
+    message = house.put("wait@special.example")
+    house.attempt(message)
+    clock(2 * 3600)
+    (bounce,) = house.attempt(message, queue_run=True).bounces
+    assert house.lines()[2] == f"{message} ** wait@special.example: retry timeout exceeded"
+    assert "    try later: retry timeout exceeded\n" in house.body(bounce)
+
+
+def test_a_local_deferral_is_remembered_for_the_address(
+    house: House, clock: Callable[[float], None]
+) -> None:
+    message = house.put("a@local.example", "b@local.example")
+    house.workers.answers = {"a@local.example": FULL}
+    assert house.attempt(message).next_try == NOW + 1 + 600
+    assert [record.key for record in house.hints.everything()] == ["T:a@local.example"]
+    assert house.lines()[0] == (
+        f"{message} == a@local.example R=local T=box defer (-22): mailbox is full"
+    )
+    clock(120)
+    house.workers.parcels.clear()
+    house.attempt(message, queue_run=True)
+    assert house.workers.parcels == []
+    house.workers.answers.clear()
+    clock(700)
+    assert house.attempt(message, queue_run=True).state == "done"
+    assert house.hints.everything() == []
+
+
+def test_new_mail_tries_a_mailbox_at_once_whatever_is_remembered(house: House) -> None:
+    house.workers.answers = {"a@local.example": FULL}
+    house.attempt(house.put("a@local.example"))
+    house.workers.answers.clear()
+    assert house.attempt(house.put("a@local.example")).state == "done"
+
+
+def test_a_host_that_is_away_is_left_alone_by_new_mail_too(
+    house: House, clock: Callable[[float], None]
+) -> None:
+    house.workers.answers = {"x@a.far.example": REFUSED}
+    house.workers.notes = [
+        replace(REFUSED, host="192.0.2.1", host_address="192.0.2.1"),
+        REFUSED,
+    ]
+    first = house.put("x@a.far.example")
+    assert house.attempt(first).next_try == NOW + 1 + 600
+    assert house.lines()[:2] == [
+        f"{first} H=192.0.2.1 [192.0.2.1] Connection refused",
+        f"{first} H=192.0.2.2 [192.0.2.2] Connection refused",
+    ]
+    assert [record.key for record in house.hints.everything()] == [
+        "T:192.0.2.1:192.0.2.1",
+        "T:192.0.2.2:192.0.2.2",
+    ]
+    house.workers.parcels.clear()
+    second = house.put("y@b.far.example")
+    report = house.attempt(second)
+    assert report == Report("deferred", NOW + 1 + 600, "b.far.example")
+    assert house.workers.parcels == []
+    assert house.lines()[-1] == (
+        f"{second} == y@b.far.example R=remote T=smtp defer (-54): "
+        "retry time not reached for any host for 'b.far.example'"
+    )
+    house.workers.answers.clear()
+    house.workers.notes.clear()
+    assert house.attempt(second, force=True).state == "done"
+
+
+def test_only_the_hosts_that_are_due_are_tried(house: House) -> None:
+    house.workers.notes = [replace(REFUSED, host="192.0.2.1", host_address="192.0.2.1")]
+    house.attempt(house.put("x@a.far.example"))
+    house.workers.notes.clear()
+    house.attempt(house.put("x@a.far.example"))
+    hosts = [[host.name for host in parcel.hosts] for parcel in house.workers.parcels]
+    assert hosts == [["192.0.2.1", "192.0.2.2"], ["192.0.2.2"]]
+
+
+def test_hosts_that_are_long_gone_fail_new_mail_at_once(
+    house: House, clock: Callable[[float], None]
+) -> None:
+    house.workers.answers = {"x@a.far.example": REFUSED}
+    house.workers.notes = [
+        replace(REFUSED, host="192.0.2.1", host_address="192.0.2.1"),
+        REFUSED,
+    ]
+    first = house.put("x@a.far.example")
+    house.attempt(first)
+    clock(2 * 3600)
+    assert len(house.attempt(first).bounces) == 1
+    second = house.put("y@b.far.example", received_time=NOW + 7200)
+    assert len(house.attempt(second).bounces) == 1
+    assert (
+        f"{second} ** y@b.far.example R=remote T=smtp: "
+        "retry time not reached for any host after a long failure period"
+    ) in house.lines()
+
+
+def test_a_recipient_deferred_by_a_host_does_not_stop_other_mail_to_it(
+    house: House,
+) -> None:
+    busy = Outcome(
+        "",
+        Result.DEFER,
+        "SMTP error … 450 later",
+        "4.2.1",
+        -44,
+        "192.0.2.1",
+        "192.0.2.1",
+        25,
+        remote_text="450 later",
+    )
+    house.workers.answers = {"x@a.far.example": busy}
+    house.attempt(house.put("x@a.far.example"))
+    assert [record.key for record in house.hints.everything()] == [
+        "R:x@a.far.example:<s@sender.example>"
+    ]
+    assert house.attempt(house.put("y@a.far.example")).state == "done"
+
+
+def test_a_list_whose_other_half_failed_is_not_sent_to_again(house: House) -> None:
+    message = house.put("two@special.example")
+    house.workers.answers = {"two@local.example": FULL}
+    house.attempt(message)
+    house.workers.answers.clear()
+    house.workers.parcels.clear()
+    assert house.attempt(message, force=True).state == "done"
+    assert [parcel.recipients[0].address for parcel in house.workers.parcels] == [
+        "two@local.example"
+    ]
+
+
+def test_a_frozen_message_is_left_alone_until_it_is_forced(house: House) -> None:
+    message = house.put("a@local.example", frozen_at=int(NOW))
+    assert house.attempt(message, queue_run=True) == Report("frozen")
+    assert house.workers.parcels == []
+    assert house.attempt(message, force=True) == Report("done")
+
+
+def test_a_message_in_other_hands_is_left_alone(house: House) -> None:
+    message = house.put("a@local.example")
+    held = Message.open(house.spool, message)
+    assert held is not None
+    with held:
+        assert house.attempt(message).state == "locked"
+    assert house.lines()[0] == (
+        f"{message} Spool file for {message} is locked"
+        " (another process is handling this message)"
+    )
+
+
+def test_a_message_that_is_gone_is_no_trouble(house: House) -> None:
+    message = house.put("a@local.example")
+    house.attempt(message)
+    assert house.attempt(message) == Report("gone")
+
+
+def test_a_damaged_message_is_set_aside_once(house: House) -> None:
+    message = house.put("a@local.example")
+    (directory,) = [
+        fd for fd in house.spool.places(message) if f"{message}-H" in os.listdir(fd)
+    ]
+    fd = os.open(f"{message}-H", os.O_WRONLY | os.O_TRUNC, dir_fd=directory)
+    os.close(fd)
+    assert house.attempt(message) == Report("damaged")
+    assert house.attempt(message) == Report("gone")
+    assert f"{message} Format error in spool file" in house.lines("panic")[0]
+
+
+def test_a_delivery_that_cannot_be_noted_is_the_last(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message = house.put("a@local.example", "b@local.example", "c@local.example")
+
+    def full(*_: object, **__: object) -> None:
+        raise TempFail("no space", status="4.3.1")
+
+    monkeypatch.setattr(Message, "journal", full)
+    report = house.attempt(message)
+    assert report.state == "deferred"
+    assert len(house.workers.parcels) == 1
+    # The new -H, which could be written, knows of it all the same.
+    assert house.envelope(message).nonrecipients == {"a@local.example"}
+
+
+def test_the_message_has_a_log_of_its_own_while_it_waits(house: House) -> None:
+    message = house.put("wait@special.example")
+    house.attempt(message)
+    (directory,) = [
+        fd for fd in house.spool.msglog_places(message) if message in os.listdir(fd)
+    ]
+    fd = os.open(message, os.O_RDONLY, dir_fd=directory)
+    lines = os.read(fd, 10_000).decode().split("\n")
+    os.close(fd)
+    assert " Received from s@sender.example U=alice P=local" in lines[0]
+    assert lines[1].endswith(" == wait@special.example defer (-1): try later")
+
+
+def test_header_changes_and_users_of_routers_travel_with_the_parcel(house: House) -> None:
+    message = house.put("a@local.example")
+    text = "headers_add = X-A: 1\nheaders_remove = X-B : X-C\nuser = bob\n"
+
+    house.conf = configuration(
+        CONFIGURATION.replace("transport = box\n", "transport = box\n" + text, 1)
+    )
+    house.attempt(message)
+    (job,) = house.workers.jobs
+    assert (job.user, job.group) == ("bob", "")
+    assert job.parcel.headers_add == ("X-A: 1",)
+    assert job.parcel.headers_remove == ("X-B", "X-C")
