@@ -16,7 +16,6 @@ from mta.deliver.retry import EXCEEDED, ROUTING_RETRY
 from mta.deliver.routing import Routing
 from mta.log import events
 from mta.log.sink import Log
-from mta.mail.address import split
 from mta.route.api import Address
 from mta.spool import msglog
 from mta.spool.errors import SpoolError
@@ -200,4 +199,4 @@ def _top_names(item: Item) -> list[str]:
     """A recipient of the envelope, as it stands there and with its domain in lower case."""
     address = item.recipient.address
     lowered = item.address.origin.text
-    return [address] if lowered == address or not split(address)[1] else [address, lowered]
+    return [address] if lowered == address else [address, lowered]

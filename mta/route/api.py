@@ -43,6 +43,7 @@ class Address:
     local_part: str
     domain: str  # lower case
     parent: Address | None = None
+    whole: str = ""  # the local part with its affixes, its case, and without quotes
     errors_to: str | None = None  # None: the sender of the message
     prefix: str = ""
     suffix: str = ""
@@ -72,11 +73,6 @@ class Address:
         return address
 
     @property
-    def whole(self) -> str:
-        """The local part with its affixes, its case and without quotes."""
-        return syntax.unquote(syntax.split(self.text)[0])
-
-    @property
     def is_homonym(self) -> bool:
         """True if an ancestor has the same text: a self-alias, or the work of `unseen`."""
         ancestor = self.parent
@@ -101,7 +97,8 @@ def address_of(text: str, parent: Address | None = None) -> Address:
     """A qualified address as routing wants it: the domain in lower case."""
     local_part, domain = syntax.split(text)
     domain = lower(domain)
-    return Address(f"{local_part}@{domain}", local_part, domain, parent)
+    whole = syntax.unquote(local_part)
+    return Address(f"{local_part}@{domain}", local_part, domain, parent, whole)
 
 
 @dataclass(frozen=True, slots=True)
