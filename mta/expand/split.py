@@ -86,7 +86,10 @@ def join_list(mark: str, items: list[str]) -> str:
         return mark.join(items)
     parts: list[str] = []
     for item in items:
-        parts.append(item.replace(mark, mark * 2) if item else " ")
+        # A blank keeps an item that is empty, or begins with the separator, from running
+        # together with the separator before it.
+        blank = " " if parts and (not item or item.startswith(mark)) else ""
+        parts.append(blank + item.replace(mark, mark * 2))
     return mark.join(parts)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,8 +11,8 @@ from tests.conform.language import configuration, context, expanded, table
 
 
 @pytest.fixture(scope="module")
-def conf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Configuration]:
-    yield configuration(Path(tmp_path_factory.mktemp("conf")))
+def conf(tmp_path_factory: pytest.TempPathFactory) -> Configuration:
+    return configuration(Path(tmp_path_factory.mktemp("conf")))
 
 
 @pytest.mark.parametrize(("text", "result"), table("expansions.txt"))
