@@ -321,13 +321,13 @@ class Master:
         before, self.generation = self.generation, Generation(conf, sealed)
         self.old.append(before)
         self.conf = conf
-        events.role(self.log, "configuration", f"{conf.file} was read again")
         self.start(self.generation, partial(self.retire, before))
 
     def retire(self, generation: Generation) -> None:
         """The new roles are at work; the old ones finish what they are at."""
         if not generation.draining:
             generation.draining = True
+            events.role(self.log, "configuration", f"{self.conf.file} was read again")
             # The launcher stays until nobody can ask it for anything any more.
             self.tell(generation, Drain(0), ("listener", "runner"))
         self.finish_generations()

@@ -129,6 +129,9 @@ def test_delivery_dies_at_any_call(mta: Running, title: str) -> None:
 
     died = 0
     for strike in strikes:
+        if not strace.titled(session(mta), title):
+            one_message()  # has a fresh process made
+            settled()
         pid = the_process(mta, title)
         with strace.struck(pid, strike):
             one_message()

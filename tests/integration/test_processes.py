@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
+from pathlib import Path
 
 from tests.fault.strace import is_alive, titled
 from tests.harness import clients, daemon, mailbox
@@ -22,6 +24,16 @@ def the_process(mta: Running, title: str) -> int:
     return until(
         lambda: found[-1] if (found := titled(session(mta), title)) else 0, 10.0, title
     )
+
+
+def holders(mta: Running, path: Path) -> list[int]:
+    """The processes of the tree that have a file open."""
+    found = []
+    for pid in mta.processes():
+        with suppress(OSError):
+            if any(file.resolve() == path for file in Path(f"/proc/{pid}/fd").iterdir()):
+                found.append(pid)
+    return found
 
 
 def test_each_role_shows_its_name() -> None:
@@ -115,7 +127,7 @@ def test_logs_that_were_moved_are_opened_again() -> None:
         mta.await_empty()
         log.rename(log.with_suffix(".1"))
         mta.signal(signal.SIGUSR1)
-        until(log.exists, 5.0, "a new log")
+        until(lambda: not holders(mta, log.with_suffix(".1")), 5.0, "nobody with the old log")
         clients.send(mta.address, "b@sender.test", ["alice@local.test"])
         mta.await_log("Completed")
         assert "<= b@sender.test" in mta.log()

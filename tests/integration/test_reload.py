@@ -24,7 +24,7 @@ def test_a_bad_configuration_is_refused_with_file_and_line() -> None:
         rewrite(mta, "split_spool_directory", "split_spool_dirctory")
         mta.signal(signal.SIGHUP)
         line = mta.await_log("configuration refused")
-        assert f"{mta.config}:7" in line
+        assert f"{mta.config}:8" in line
         assert "did you mean 'split_spool_directory'?" in line
         clients.send(mta.address, "a@sender.test", ["alice@local.test"])
         mailbox.await_messages(mta.maildir("alice"), 1)
