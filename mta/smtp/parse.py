@@ -156,8 +156,9 @@ def _parameters(argument: str, rest: str) -> dict[str, str]:
 
 def _unknown(argument: str, rest: str) -> Reject:
     """The error for what stands behind an address and is none of the known parameters."""
-    path = trim(argument).removesuffix(rest)
-    text = f"{trim(argument)}: malformed address: {trim(rest)} may not follow {path}"
+    whole, extra = trim(argument), trim(rest)
+    path = whole.removesuffix(extra)
+    text = f"{whole}: malformed address: {extra} may not follow {path}"
     return Reject(501, "5.5.4", text)
 
 

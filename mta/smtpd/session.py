@@ -137,7 +137,9 @@ def _hold(session: Session) -> None:
         except Stopped:
             _farewell(session, "4.3.2", "Service not available - closing connection")
         except OSError:
-            record.left(session.service.log, session.described(), session.duration())
+            # If it was over anyhow, the end has been logged.
+            if not session.closing:
+                record.left(session.service.log, session.described(), session.duration())
         except BaseException:
             # A bug of ours: the client may try again, and this process ends.
             _farewell(session, "4.3.0", "Internal error - closing connection")

@@ -1,0 +1,164 @@
+"""How many messages one receiver takes, and what a command costs it.
+
+    python -m tests.bench.bench_smtpd [DIRECTORY] [--profile]
+
+The client is a child at the other end of a socket pair; the directory (a temporary one) holds
+the spool, so that a disk and a memory file system can be compared.  Prints JSON lines.
+"""
+
+from __future__ import annotations
+
+import cProfile
+import json
+import os
+import pstats
+import shutil
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+
+from mta.acl.acls import load_acls
+from mta.config.load import load
+from mta.expand.compile import prepare as compile_all
+from mta.log.sink import open_log
+from mta.lookup.api import Tables
+from mta.receive.service import Service
+from mta.smtpd import session
+from mta.spool import layout
+from mta.unix import process
+
+CONFIGURATION = """
+primary_hostname = mail.example
+smtp_accept_max_per_connection = 0
+smtp_accept_max_nonmail = 1000000
+smtp_accept_queue_per_connection = 0
+spool_directory = {spool}
+domainlist local_domains = local.example : example.com
+hostlist relay_hosts = 192.0.2.0/24
+acl_smtp_mail = mail
+acl_smtp_rcpt = rcpt
+acl_smtp_data = data
+begin acl
+mail:
+  accept
+rcpt:
+  deny local_parts = ^[.] : ^.*[@%!/|]
+       message = restricted characters in address
+  accept hosts = +relay_hosts
+         domains = +local_domains
+  deny message = relay not permitted
+data:
+  accept
+"""
+BODY = b"Subject: bench\r\nFrom: a@example.net\r\nMessage-ID: <1@example.net>\r\n\r\n" + (
+    b"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcd\r\n" * 64
+)
+ENVELOPE = b"MAIL FROM:<a@example.net> SIZE=4200\r\nRCPT TO:<user@local.example>\r\nDATA\r\n"
+
+
+def service(directory: str) -> Service:
+    """What a receiver has at hand, on a fresh spool."""
+    path = f"{directory}/mta.conf"
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(CONFIGURATION.format(spool=f"{directory}/spool"))
+    conf = load(path)
+    compile_all(conf)
+    layout.prepare(conf.queue.spool_directory, split=True)
+    spool = layout.Spool(conf.queue.spool_directory, split=True)
+    return Service(conf, load_acls(conf), spool, open_log(f"{directory}/%slog"), Tables())
+
+
+def messages(count: int, per_session: int) -> Callable[[socket.socket], None]:
+    """A client that sends messages, envelope in one packet and message in another."""
+
+    def talk(sock: socket.socket) -> None:
+        reader = sock.makefile("rb")
+        for number in range(count):
+            if number % per_session == 0:
+                if number:
+                    _expect(reader, sock, b"RSET\r\n", 1)
+                _expect(reader, sock, b"EHLO client.example\r\n", 7)
+            _expect(reader, sock, ENVELOPE, 3)
+            _expect(reader, sock, BODY + b".\r\n", 1)
+        sock.sendall(b"QUIT\r\n")
+        reader.read()
+
+    return talk
+
+
+def commands(count: int) -> Callable[[socket.socket], None]:
+    """A client that never gets as far as DATA: ten recipients, then RSET."""
+    group = b"MAIL FROM:<a@b.example>\r\n" + b"RCPT TO:<u@local.example>\r\n" * 10
+
+    def talk(sock: socket.socket) -> None:
+        reader = sock.makefile("rb")
+        _expect(reader, sock, b"EHLO client.example\r\n", 7)
+        for _ in range(count):
+            _expect(reader, sock, group, 11)
+            _expect(reader, sock, b"EHLO client.example\r\n", 7)
+        sock.sendall(b"QUIT\r\n")
+        reader.read()
+
+    return talk
+
+
+def _expect(reader: object, sock: socket.socket, octets: bytes, lines: int) -> None:
+    sock.sendall(octets)
+    for _ in range(lines):
+        reader.readline()  # type: ignore[attr-defined]
+
+
+def converse(made: Service, talk: Callable[[socket.socket], None]) -> float:
+    """One conversation; its CPU seconds on our side, and the time it took."""
+    client, server = socket.socketpair()
+
+    def child() -> None:
+        server.close()
+        client.recv(1000)
+        talk(client)
+
+    process.run_child(child)
+    client.close()
+    started, cpu = time.monotonic(), time.process_time()
+    session.serve(made, server, ("192.0.2.7", 1000))
+    server.close()
+    os.wait()
+    report.cpu = time.process_time() - cpu
+    return time.monotonic() - started
+
+
+def report(bench: str, value: float, unit: str) -> None:
+    """One result."""
+    print(json.dumps({"bench": bench, "value": round(value, 1), "unit": unit}))
+
+
+report.cpu = 0.0  # type: ignore[attr-defined]
+
+
+def main() -> None:
+    """Run all."""
+    arguments = [each for each in sys.argv[1:] if not each.startswith("--")]
+    directory = tempfile.mkdtemp(dir=arguments[0] if arguments else None)
+    made = service(directory)
+    process.settle()
+    converse(made, messages(100, 100))
+    profile = cProfile.Profile()
+    if "--profile" in sys.argv:
+        profile.enable()
+    for name, talk, count in (
+        ("smtpd.messages", messages(2000, 2000), 2000),
+        ("smtpd.commands", commands(500), 500 * 12),
+    ):
+        taken = converse(made, talk)
+        report(f"{name}.rate", count / taken, "per second")
+        report(f"{name}.cpu", report.cpu / count * 1e6, "us each")  # type: ignore[attr-defined]
+    if "--profile" in sys.argv:
+        profile.disable()
+        pstats.Stats(profile).sort_stats("tottime").print_stats(35)
+    shutil.rmtree(directory)
+
+
+if __name__ == "__main__":
+    main()
