@@ -134,6 +134,9 @@ class Mta(System):
             if entry.name != ".venv":
                 shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
         roots.copy_tree(home)
+        # What an earlier tree installed would be kept.
+        for leftover in ("etc/mta", self.spool):
+            shutil.rmtree(self.root / leftover, ignore_errors=True)
         for arguments in (["--install-only"], ["install", "--users"]):
             enter = roots.entering(self.root_name, "root", "/opt/mta/bin/mta", *arguments)
             subprocess.run(enter, check=True, stdin=subprocess.DEVNULL)
@@ -160,7 +163,7 @@ ADAPTED = {
     "# local_interfaces =": "local_interfaces = 127.0.0.1",
     # The sink is on this host.
     "route_data = ${lookup{$domain}lsearch{/etc/mta/relay_hosts}}": (
-        "  route_data = ${lookup{$domain}lsearch{/etc/mta/relay_hosts}}\n  self = send"
+        "  route_data = ${lookup{$domain}lsearch{/etc/mta/relay_hosts}}"
     ),
     "driver = smtp": "  driver = smtp\n  allow_localhost",
 }

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from tests.harness.wait import until
 
-# What final delivery and reception put on top of the message as it was sent.
-TRACE = (b"return-path:", b"envelope-to:", b"delivery-date:", b"received:")
+# What final delivery puts on top, in any order; below it stands the trace line of reception.
+DELIVERY = (b"return-path:", b"envelope-to:", b"delivery-date:")
 
 
 def messages(maildir: Path) -> list[bytes]:
@@ -30,15 +30,20 @@ def await_messages(maildir: Path, number: int, seconds: float = 10.0) -> list[by
 
 
 def without_trace(message: bytes) -> bytes:
-    """The message without the trace fields at its top."""
+    """The message without what one delivery and one reception put on top of it."""
     rest = message
-    while True:
-        line, _, after = rest.partition(b"\n")
-        if not line.lower().startswith(TRACE):
-            return rest
-        rest = after
-        while rest[:1] in (b" ", b"\t"):
-            rest = rest.partition(b"\n")[2]
+    while rest.lower().startswith(DELIVERY):
+        rest = without_first_field(rest)
+    assert rest.startswith(b"Received: "), rest[:200]
+    return without_first_field(rest)
+
+
+def without_first_field(message: bytes) -> bytes:
+    """The message without its first header field."""
+    rest = message.partition(b"\n")[2]
+    while rest[:1] in (b" ", b"\t"):
+        rest = rest.partition(b"\n")[2]
+    return rest
 
 
 def header(message: bytes, name: str) -> list[str]:

@@ -35,6 +35,7 @@ smtp_accept_max = 0
 acl_smtp_rcpt = all
 begin acl
 all:
+  require verify = recipient
   accept
 begin routers
 out:

@@ -33,7 +33,11 @@ OWN = {
 
 
 def as_stored(sent: bytes) -> bytes:
-    """What a mailbox must hold: a body that begins within the header gets its empty line."""
+    """What a mailbox must hold: a body that begins within the header gets its empty line.
+
+    What an earlier delivery wrote into the header is taken out, as it would now be untrue.
+    """
+    sent = without_earlier_delivery(sent)
     lines = sent.split(b"\n")
     for number, line in enumerate(lines):
         if line == b"":
@@ -41,6 +45,16 @@ def as_stored(sent: bytes) -> bytes:
         if not FIELD.match(line) and not (number and line[:1] in (b" ", b"\t")):
             return b"\n".join([*lines[:number], b"", *lines[number:]])
     return sent
+
+
+def without_earlier_delivery(sent: bytes) -> bytes:
+    kept, rest = b"", sent
+    while FIELD.match(rest):
+        after = mailbox.without_first_field(rest)
+        if not rest.lower().startswith(mailbox.DELIVERY):
+            kept += rest[: len(rest) - len(after)]
+        rest = after
+    return kept + rest
 
 
 @pytest.fixture(scope="module")
