@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from mta.base.errors import ConfigError, ExpansionFail, TempFail
 from mta.config.template import Template
+from mta.deliver.codes import EXPAND_FAIL
 from mta.deliver.context import place_of
 from mta.deliver.item import Item, State
 from mta.deliver.workers import Job
@@ -21,8 +22,6 @@ from mta.route.api import Address, Host
 from mta.transport.api import Parcel, ParcelRecipient
 from mta.transport.engine import Transport
 
-EXPAND_FAIL = -27
-BAD_TRANSPORT = -30
 MOST_RECIPIENTS = 1000  # of a parcel whatever the transport says
 
 

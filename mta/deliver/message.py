@@ -27,6 +27,7 @@ from mta.config.model import Configuration
 from mta.deliver import batch, routing
 from mta.deliver.batch import Batch, Whole
 from mta.deliver.bounce import Bouncer, wants_none
+from mta.deliver.codes import BAD_TRANSPORT, UNKNOWN
 from mta.deliver.context import RETURNS, context_of, values_of
 from mta.deliver.item import Item, State
 from mta.deliver.outcome import Progress
@@ -186,7 +187,7 @@ class _Attempt:
                 transport = self.deliverer.transports.get(item.transport)
                 if transport is None:
                     text = f'transport "{item.transport}" is not configured'
-                    item.set(State.DEFERRED, text, batch.BAD_TRANSPORT)
+                    item.set(State.DEFERRED, text, BAD_TRANSPORT)
                 else:
                     item.is_local = transport.is_local
         for item in self.routing.items:
@@ -213,6 +214,8 @@ class _Attempt:
         for item in items:
             if item.state is State.DEFERRED:
                 self.progress.log_deferred(item)
+                if not item.next_try:
+                    self.retry.not_started(item)
         for each in batches:
             self._carry([each], 1)
 
@@ -256,7 +259,7 @@ class _Attempt:
         if self.progress.trouble:
             for each in batches:
                 for item in each.items:
-                    item.set(State.DEFERRED, self.progress.trouble, -1)
+                    item.set(State.DEFERRED, self.progress.trouble, UNKNOWN)
                     self.progress.log_deferred(item)
             return
         by_parcel = {id(each.job.parcel): each for each in batches}

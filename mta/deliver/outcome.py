@@ -1,18 +1,20 @@
 """What became of each address: noted durably first, logged second.
 
 Before a delivery is logged it is noted, so that a crash repeats no delivery that the log
-speaks of.  The note is a line in -J, synced; but where the deliveries that have just ended
-were the last thing to be done, removing -H says the same and costs no sync.  Should a power
-cut bring a removed message back, it is delivered twice; a note that is not synced would not
-prevent that, and one that is would cost more than the whole delivery.
+speaks of.  The note is a line in -J, synced.  Where the deliveries that have just ended were
+the last thing to be done, the note is that -H is removed: it says the same as a -J that names
+every recipient, is one step as well, and saves making and removing a file, which costs more
+than all the rest of a delivery.  Should a power cut bring a removed message back, it is
+delivered twice; a -J that is not synced would not prevent that.
 """
 
 from __future__ import annotations
 
 from mta.base import clock
 from mta.base.errors import MtaError, TempFail
-from mta.deliver.item import Item, State, shown
-from mta.deliver.retry import EXCEEDED, ROUTING_RETRY
+from mta.deliver.codes import ROUTING_RETRY
+from mta.deliver.item import Item, shown
+from mta.deliver.retry import EXCEEDED
 from mta.deliver.routing import Routing
 from mta.log import events
 from mta.log.sink import Log
@@ -28,6 +30,7 @@ class Progress:
     """What is done of a message, in the spool and in the logs."""
 
     __slots__ = (
+        "_left",
         "_lines",
         "_log",
         "_message",
@@ -46,6 +49,7 @@ class Progress:
         self.names: set[str] = set()  # everything done in this attempt
         self.is_removed = False
         self.trouble = ""  # why nothing more should be delivered now
+        self._left = len(routing.items)  # items that are not done
         # How many addresses that came of each ancestor are not done yet.
         self._open: dict[int, int] = {}
         for first in routing.items:
@@ -61,7 +65,7 @@ class Progress:
         if not fresh:
             return
         self.names.update(fresh)
-        if self._is_complete() and self.remove():
+        if not self._left and self.remove():
             return
         try:
             self._message.journal(dict.fromkeys(fresh), sync=True)
@@ -80,11 +84,9 @@ class Progress:
         self.is_removed = True
         return True
 
-    def _is_complete(self) -> bool:
-        return all(item.state is State.DONE for item in self._routing.items)
-
     def _names(self, item: Item) -> list[str]:
         """Under what an item, its twins, and the ancestors that are complete now are noted."""
+        self._left -= 1
         names: list[str] = []
         for each in self._routing.with_twins(item):
             names.append(each.name)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from mta.base.text import is_number
+from mta.deliver.codes import HOST_RETRY, LOCAL_RETRY, NO_USER, UNKNOWN
 from mta.deliver.item import Item, State
 from mta.expand.context import Context
 from mta.hints.retry import Record, RetryHints
@@ -18,11 +19,6 @@ from mta.route.api import Address, Host
 from mta.route.retry_rules import DNS_DEFER, RCPT_4XX, Failure, RetryRules
 from mta.spool.ids import is_id
 from mta.transport.api import Outcome
-
-# Exim's numbers for "not now".
-ROUTING_RETRY = -52
-LOCAL_RETRY = -53
-HOST_RETRY = -54
 
 NOT_REACHED = "retry time not reached"
 EXCEEDED = "retry timeout exceeded"
@@ -208,9 +204,16 @@ class Retry:
             item.retry_keys += hosts
         elif outcome.host:
             self._learn(item, _local_key(item), address.text, outcome.host, failure)
+        elif outcome.code in (UNKNOWN, NO_USER):
+            # Trouble of our own: it says nothing about the domain.
+            self._learn(item, _local_key(item), address.text, "", failure)
         else:
             unknown = failure if failure.code else Failure(DNS_DEFER)
             self._learn(item, f"R:{address.domain}", address.domain, "", unknown)
+
+    def not_started(self, item: Item) -> None:
+        """A local delivery could not even be begun."""
+        self._learn(item, _local_key(item), item.address.text, "", Failure(item.code))
 
     def host_failed(self, outcome: Outcome, domain: str) -> str:
         """A host could not be used, or not for this message; gives the key."""

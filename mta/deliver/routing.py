@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from mta.deliver.codes import ROUTING_RETRY, UNKNOWN
 from mta.deliver.item import Item, State, ancestors_done
-from mta.deliver.retry import NOT_REACHED, ROUTING_RETRY, Retry
+from mta.deliver.retry import NOT_REACHED, Retry
 from mta.expand.context import Context
 from mta.route.api import Deferred, Delivery, Discarded, Failed, Routed, address_of
 from mta.route.engine import Routers
 from mta.spool.envelope import Envelope, Recipient
 
 DISCARDED = ":blackhole:"
-_UNKNOWN = -1
 
 
 def remaining(envelope: Envelope) -> list[Recipient]:
@@ -96,6 +96,6 @@ def _item(result: Routed, recipient: Recipient) -> Item:
                 case Failed(text, log, status):
                     item.set(State.FAILED, log or text, 0, status)
                 case Deferred(text, freeze, code):
-                    item.set(State.DEFERRED, text, code or _UNKNOWN)
+                    item.set(State.DEFERRED, text, code or UNKNOWN)
                     item.freeze = freeze
     return item

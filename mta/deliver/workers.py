@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 
 from mta.base import clock
 from mta.base.errors import ProtocolError, describe
+from mta.deliver.codes import NO_USER, UNKNOWN
 from mta.deliver.frames import Carried, Carry, OutcomeFrame, Refused, Start, unpack
 from mta.transport import parcel as parcels
 from mta.transport.api import Outcome, Parcel, Result
@@ -31,8 +32,6 @@ PATIENCE = 3600.0
 MOST_NOTES = 1000  # outcomes beyond one for each recipient
 
 _ANSWERS = (OutcomeFrame, Carried, Refused)
-_UNKNOWN = -1
-_NO_USER = -29
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +60,7 @@ class _Worker:
     deadline: float = 0.0
     outcomes: list[Outcome] = field(default_factory=list)
     trouble: str = ""
-    code: int = _UNKNOWN
+    code: int = UNKNOWN
     is_done: bool = False
 
     def close(self) -> None:
@@ -231,7 +230,7 @@ class Workers:
                 else:
                     worker.trouble = "the delivery process speaks of another message"
             case Refused(reason, _):
-                worker.trouble, worker.code = reason, _NO_USER
+                worker.trouble, worker.code = reason, NO_USER
         return worker
 
     def _end(self, worker: _Worker, job: Job) -> list[Outcome]:

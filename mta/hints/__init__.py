@@ -7,6 +7,9 @@ Losing a hint costs an attempt too early or too late, never mail.  So nothing he
 to the disk, nothing waits long for a lock, and an error of the database is no error of a
 delivery: reading then finds nothing, and writing does nothing.
 
+The files are SPOOL/db/NAME.sqlite: Exim's, which stand there without that ending, are no
+business of ours and stay as they are.
+
 A connection is opened by the process that uses it, after its fork, and is never shared.
 Values only ever reach SQL as bound parameters.
 """

@@ -12,27 +12,12 @@ from __future__ import annotations
 import random
 
 from mta.base.errors import TempFail
-from mta.base.text import is_number, trim
+from mta.base.text import is_number
+from mta.expand.split import split_list
 from mta.mail.address import is_ip
 from mta.route.api import Host
 
 MOST_HOSTS = 500
-
-
-def split_list(text: str, separator: str = ":") -> list[str]:
-    """The items of a list: a doubled separator is one of the item; `<x` changes it."""
-    text = text.lstrip(" \t\n")
-    if (
-        len(text) > 1 and text[0] == "<" and not (text[1].isalnum() or text[1] in " \t")
-    ):  # ascii: no harm
-        separator, text = text[1], text[2:]
-    items: list[str] = []
-    rest = text.replace(separator * 2, "\0").split(separator)
-    for item in rest:
-        items.append(trim(item.replace("\0", separator)))
-    if items and not items[-1]:
-        items.pop()  # a separator at the end begins no other item
-    return items
 
 
 def parse_hosts(text: str, *, shuffle: bool) -> tuple[Host, ...]:
@@ -56,7 +41,7 @@ def parse_hosts(text: str, *, shuffle: bool) -> tuple[Host, ...]:
 def parse_host(item: str) -> Host:
     """One host: `name`, `name:port`, `address`, `[address]:port`.  Raises TempFail."""
     name, port = item, 0
-    if name.upper().endswith("/MX"):  # ascii: compared with ASCII
+    if name[-3:] in ("/MX", "/mx"):
         raise TempFail(f'"{item}": looking up MX records is not supported yet')
     if not is_ip(name):
         head, colon, digits = name.rpartition(":")

@@ -27,15 +27,12 @@ def _flexible(text: str, where: Where) -> bool | Template:
     return False if word in ("false", "no", "") else template(text, where)
 
 
+def _shown(value: bool | Template) -> str:
+    return value.text if isinstance(value, Template) else ("false", "true")[value]
+
+
 # A boolean that may be an expansion, to be found out when the router runs.
-flexible: Kind[bool | Template] = Kind(
-    "boolean, expanded",
-    _flexible,
-    lambda value: (
-        value.text if isinstance(value, Template) else str(value).lower()
-    ),  # ascii: bool
-    is_boolean=True,
-)
+flexible: Kind[bool | Template] = Kind("boolean, expanded", _flexible, _shown, is_boolean=True)
 
 
 class Router(Configured):

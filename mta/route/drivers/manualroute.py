@@ -18,9 +18,10 @@ from mta.config.option import Option
 from mta.config.template import Template, template
 from mta.expand.context import Context
 from mta.expand.run import expand
+from mta.expand.split import split_list
 from mta.match.domain import match_domain
 from mta.route.api import Accepted, Address, Declined, Verdict
-from mta.route.host_list import parse_hosts, split_list
+from mta.route.host_list import parse_hosts
 from mta.route.router import Router, router
 
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
@@ -102,7 +103,9 @@ class ManualRoute(Router):
         self.rules: tuple[Rule, ...] = ()
         if self.route_list is not None:
             place = self.route_list.where
-            items = split_list(self.route_list.text, ";")
+            text = self.route_list.text
+            # Here semicolons divide, unless the list itself says otherwise.
+            items = split_list(text if text.startswith("<") else f"<;{text}")
             self.rules = tuple(parse_rule(item, place) for item in items if item)
 
     def route(self, ctx: Context, address: Address) -> Verdict:

@@ -1,0 +1,13 @@
+"""Exim's numbers for what is no error of the system, as logs and retry records show them."""
+
+from __future__ import annotations
+
+UNKNOWN = -1
+EXPAND_FAIL = -27
+NO_USER = -29
+BAD_TRANSPORT = -30
+
+# "Not now": routing, local delivery, all hosts.
+ROUTING_RETRY = -52
+LOCAL_RETRY = -53
+HOST_RETRY = -54
