@@ -16,6 +16,7 @@ a short traced run adds forks, execs and syncs per message.
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import mmap
 import os
@@ -229,6 +230,9 @@ def inside(module: str, systems: list[System], arguments: list[str]) -> int | No
     """
     if INSIDE in os.environ:
         return None
+    roots.directory().mkdir(parents=True, exist_ok=True)
+    lock = os.open(roots.directory(), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    fcntl.flock(lock, fcntl.LOCK_EX)  # two at a time would measure each other
     for system in systems:
         system.install()
     again = [sys.executable, "-m", module, *arguments]

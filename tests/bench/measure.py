@@ -26,7 +26,7 @@ class Group:
 
     def __init__(self, name: str) -> None:
         self.version = 1 if V1.is_dir() else 2
-        self.place = (V1 if self.version == 1 else V2) / f"mta-bench-{name}"
+        self.place = (V1 if self.version == 1 else V2) / f"mta-bench-{name}-{os.getpid()}"
         self.place.mkdir(exist_ok=True)
 
     def wrap(self, command: list[str]) -> list[str]:
@@ -128,6 +128,8 @@ class Daemon:
 
     def stop(self) -> None:
         """End it and all it started: its namespace goes with it."""
+        if not self.group.place.exists():
+            return
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
