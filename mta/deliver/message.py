@@ -91,7 +91,7 @@ class Deliverer:
         self.transports = transports
         self.tables = tables
         self.workers = workers
-        self.hints = hints or RetryHints(f"{spool.path}/db/retry")
+        self.hints = hints or RetryHints(f"{spool.path}/db/retry.sqlite")
         self.rules = load_retry_rules(conf)
         self.bouncer = Bouncer(conf, spool, log, tables)
 
