@@ -146,7 +146,7 @@ def _failed(item: Item) -> dsn.FailedRecipient:
     return dsn.FailedRecipient(
         address.text if address.kind == "address" else item.recipient.address,
         text,
-        item.status if item.status.startswith("5.") else "5.0.0",
+        "5.0.0",  # as Exim writes it; the true code is in the text of the remote host
         item.recipient.orcpt,
         item.host,
         item.reply,

@@ -164,7 +164,7 @@ def test_the_words_of_a_remote_host_are_in_the_bounce(house: House) -> None:
     (bounce,) = house.attempt(message).bounces
     text = house.body(bounce)
     assert "  x@a.far.example\n    host mx.far.example [192.0.2.1]\n" in text
-    assert "Status: 5.1.1\nRemote-MTA: dns; mx.far.example\n" in text
+    assert "Status: 5.0.0\nRemote-MTA: dns; mx.far.example\n" in text
     assert "Diagnostic-Code: smtp; 550 no\n" in text
     assert house.lines()[0] == (
         f"{message} ** x@a.far.example R=remote T=smtp H=mx.far.example [192.0.2.1]: "
