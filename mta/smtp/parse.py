@@ -14,7 +14,8 @@ from mta.base.text import is_number, lower, trim, upper
 from mta.mail.address import AddressError, is_ip, parse_path, split
 
 _HELO = re.compile(r"[A-Za-z0-9.-]+")
-_XTEXT = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})*")
+# RFC 3461 4; what would be a control character when it is decoded is refused.
+_XTEXT = re.compile(r"(?:[!-*,-<>-~]|\+(?!7F)[2-9A-F][0-9A-F])*")
 _NOTIFY = {"never": 2, "success": 4, "failure": 8, "delay": 16}
 _LONGEST_ENVID = 100
 _LONGEST_ORCPT = 500

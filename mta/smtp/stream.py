@@ -34,7 +34,7 @@ class Stream(Protocol):
         """True if `read` would not wait."""
 
     def wait(self, seconds: float) -> None:
-        """Wait this long, or until there is something to read."""
+        """Wait this long, or until the other side has gone."""
 
     def close(self) -> None:
         """Give it up."""
@@ -88,8 +88,8 @@ class SocketStream:
         return True
 
     def wait(self, seconds: float) -> None:
-        """Wait this long, or until there is something to read."""
-        _poll(self.sock.fileno(), select.POLLIN, seconds)
+        """Wait this long, or until the other side has gone."""
+        _poll(self.sock.fileno(), select.POLLRDHUP, seconds)
 
     def close(self) -> None:
         """Give it up."""
@@ -130,8 +130,8 @@ class FileStream:
         return _poll(self._reader, select.POLLIN, 0)
 
     def wait(self, seconds: float) -> None:
-        """Wait this long, or until there is something to read."""
-        _poll(self._reader, select.POLLIN, seconds)
+        """Wait this long, or until the other side has gone."""
+        _poll(self._reader, 0, seconds)
 
     def close(self) -> None:
         """Give it up."""

@@ -195,10 +195,8 @@ class Wire:
             self._stream.write(octets)
 
     def wait(self, seconds: float) -> None:
-        """Send everything and wait, but not for a client that goes on or leaves."""
-        self.flush()
-        if self._at >= len(self._buffer):
-            self._stream.wait(seconds)
+        """Wait this long, but not for a client that has left."""
+        self._stream.wait(seconds)
 
     def replace(self, stream: Stream) -> None:
         """Go on with another stream, as after STARTTLS.

@@ -88,10 +88,10 @@ def _session(
         service.log,
         connection=ConnectionEffects(enforce_sync=conf.smtp_in.smtp_enforce_sync),
         verifier=service.verifier,
-        wait=wire.wait,
     )
     session = Session(service, wire, situation, caller)
     situation.who = session.who
+    situation.wait = session.pause
     connection.active_hostname = conf.naming.primary_hostname
     connection.protocol = session.protocol()
     return session

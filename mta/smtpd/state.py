@@ -93,6 +93,13 @@ class Session:
         """Answer, in the form that this client can read."""
         self.wire.send(answer.enhanced if self.enhanced else answer.plain)
 
+    def pause(self, seconds: float) -> None:
+        """Make the client wait; what was answered before is sent first, unless an ACL wants
+        it held back."""
+        if self.situation.connection.delay_flush:
+            self.wire.flush()
+        self.wire.wait(seconds)
+
     def begin_transaction(self) -> None:
         """Forget the last message: MAIL, RSET, HELO, EHLO and the end of data do that."""
         self.transaction = Transaction()

@@ -1,0 +1,63 @@
+"""What was left in the drop-box is taken over once, as from whom it was left by."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import asdict
+
+from mta.receive import pickup
+from mta.spool.dropbox import Drop
+from tests.unit.receive.conftest import Post
+from tests.unit.receive.test_local import PLAIN
+
+Maker = Callable[..., Post]
+RECORDS = [
+    (key, str(value)) for key, value in asdict(PLAIN).items() if key != "recipients"
+] + [("recipients", "bob@x.example"), ("recipients", "carl")]
+
+
+def leave(mail: Post, text: bytes, records: list[tuple[str, str]] | None = None) -> None:
+    drop = Drop(str(mail.directory / "spool"), RECORDS if records is None else records)
+    drop.write(text)
+    drop.commit()
+
+
+def test_a_message_is_taken_over(post: Maker) -> None:
+    mail = post()
+    spool = mail.service.spool
+    assert not pickup.is_waiting(spool)
+    leave(mail, b"Subject: x\n\nbody\n")
+    assert pickup.is_waiting(spool)
+    assert pickup.empty(mail.service, spool) == 1
+    assert not pickup.is_waiting(spool)
+    (envelope,) = mail.envelopes()
+    assert envelope.uid == os.getuid()
+    assert [to.address for to in envelope.recipients] == [
+        "bob@x.example",
+        "carl@local.example",
+    ]
+    assert mail.bodies() == [b"body\n"]
+
+
+def test_a_file_that_breaks_the_rules_is_removed(post: Maker) -> None:
+    mail = post()
+    leave(mail, b"\n", [("uid", "0")])
+    assert pickup.empty(mail.service, mail.service.spool) == 0
+    assert not pickup.is_waiting(mail.service.spool)
+    assert "wrong record 'uid'" in mail.logged()[0]
+
+
+def test_a_message_that_is_refused_is_removed(post: Maker) -> None:
+    mail = post("message_size_limit = 1K\n")
+    leave(mail, b"x" * 2000)
+    assert pickup.empty(mail.service, mail.service.spool) == 0
+    assert not pickup.is_waiting(mail.service.spool)
+    assert mail.envelopes() == []
+
+
+def test_a_message_that_cannot_be_taken_now_stays(post: Maker) -> None:
+    mail = post("check_spool_space = 1000000G\n")
+    leave(mail, b"\n")
+    assert pickup.empty(mail.service, mail.service.spool) == 0
+    assert pickup.is_waiting(mail.service.spool)
