@@ -477,3 +477,44 @@ def test_header_changes_and_users_of_routers_travel_with_the_parcel(house: House
     assert (job.user, job.group) == ("bob", "")
     assert job.parcel.headers_add == ("X-A: 1",)
     assert job.parcel.headers_remove == ("X-B", "X-C")
+
+
+def test_two_deliveries_to_one_address_are_told_apart(house: House) -> None:
+    twice = "both:\ndriver = accept\nunseen\ndomains = local.example\ntransport = smtp\n"
+    house.conf = configuration(CONFIGURATION.replace("local:\n", twice + "local:\n", 1))
+    message = house.put("a@local.example")
+
+    def only_remote(parcel: Parcel) -> None:
+        answer = FULL if parcel.transport == "box" else Outcome("", Result.DONE)
+        house.workers.answers = {"a@local.example": answer}
+
+    house.workers.before = only_remote
+    house.attempt(message)
+    assert house.envelope(message).nonrecipients == {"a@local.example/smtp"}
+    house.workers.parcels.clear()
+    house.workers.before = lambda parcel: None
+    house.workers.answers.clear()
+    assert house.attempt(message).state == "done"
+    assert [parcel.transport for parcel in house.workers.parcels] == ["box"]
+
+
+def test_a_file_is_told_apart_by_the_address_that_named_it(house: House) -> None:
+    text = CONFIGURATION.replace("two@local.example}", "/var/mail/saved}")
+    text = text.replace("allow_fail\n", "allow_fail\nfile_transport = box\n", 1)
+    house.conf = configuration(text)
+    message = house.put("two@special.example")
+    house.workers.answers = {"one@local.example": FULL}
+    house.attempt(message)
+    assert house.envelope(message).nonrecipients == {"/var/mail/saved:two@special.example"}
+    assert house.lines()[0] == (
+        f"{message} => /var/mail/saved <two@special.example> R=special T=box"
+    )
+    house.workers.parcels.clear()
+    house.attempt(message, force=True)
+    assert [parcel.file for parcel in house.workers.parcels] == [""]
+
+
+def test_many_recipients_are_dealt_with_in_linear_time(house: House) -> None:
+    message = house.put(*[f"user{number}@a.far.example" for number in range(3000)])
+    assert house.attempt(message) == Report("done")
+    assert [len(parcel.recipients) for parcel in house.workers.parcels] == [100] * 30
