@@ -74,6 +74,9 @@ def demo(really_send: str, once: bool) -> None:
     began = clock.monotonic()
     if os.geteuid() == 0:
         demo_root.leave_root(place.tree(), sys.argv[1:])
+    # Started from a script in the background, Ctrl-C would otherwise be ignored.
+    signal.signal(signal.SIGINT, _interrupt)
+    signal.signal(signal.SIGTERM, _interrupt)
     stage = _set(really_send)
     _check_free(stage)
     master = Master(stage)
@@ -265,7 +268,7 @@ def _show(path: str) -> None:
     output.heading(f"\n{path}")
     with open(path, "rb") as file:
         for line in to_text(file.read()).rstrip("\n").split("\n"):
-            click.echo(f"    {one_line(line)}")
+            click.echo(f"    {one_line(line.expandtabs())}")
 
 
 def _explain(stage: Stage, really_send: str) -> None:
@@ -301,7 +304,6 @@ with a policy for play. For the real thing see etc/mta.conf and `mta install --u
 def _attend(master: Master) -> int:
     """Wait until Ctrl-C, or until the processes are gone; the exit code."""
     click.echo(f"\nRunning as process {master.process.pid}. Stop it with Ctrl-C.")
-    signal.signal(signal.SIGTERM, _interrupt)
     code = master.process.wait()
     if code != 0:
         click.secho(f"mta: the master ended with exit code {code}", fg="red", err=True)

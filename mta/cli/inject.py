@@ -173,6 +173,9 @@ def _converse(name: str, request: Request, channel: _socket.socket) -> int:
         answer = channel.recv(FRAME_LIMIT)
     except OSError as error:
         raise Unknown(f"the daemon did not answer: {error.strerror or error}") from error
+    finally:
+        # The other side waits for more as long as this is open.
+        channel.close()
     if not answer:
         raise Unknown("the daemon closed the connection without an answer")
     return _judge(name, request, *decode(answer))

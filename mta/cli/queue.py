@@ -129,7 +129,7 @@ def _print(facts: dict[str, object]) -> None:
         if name in ("headers", "log", "body"):
             output.heading(f"\n{name.capitalize()}")  # ascii: our own words
             for line in str(value).split("\n"):
-                click.echo(one_line(line))
+                click.echo(one_line(line.expandtabs()))
         elif isinstance(value, list):
             for address in value:
                 click.echo(f"{name + ':':<12} {one_line(address)}")
@@ -186,7 +186,7 @@ def _for_each(
             except control.Refused as error:
                 output.note(f"{message_id}: {error}")
                 refused += 1
-    word = "removed" if verb is Remove else "being tried"
-    click.echo(f"{len(message_ids) - refused} of {len(message_ids)} messages {word}.")
+    what = "removed" if verb is Remove else "being tried"
+    click.echo(f"{len(message_ids) - refused} of {len(message_ids)} messages are {what}.")
     if refused:
         raise click.exceptions.Exit(1)
