@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import socket
-from functools import lru_cache
 
 from mta.expand.ip import octets_of
 
 
-@lru_cache(256)
 def is_local_address(address: str) -> bool:
     """True if an interface of this host has this address.
 

@@ -18,11 +18,52 @@ _EMPTY = (
     " malware_name spam_score spam_score_int spam_bar spam_report spam_action spf_result"
     " spf_received dkim_verify_status dkim_domain dkim_signers dmarc_status arc_state"
     " sender_rate sender_rate_limit sender_rate_period sending_ip_address verify_mode"
+    " callout_address csa_status dkim_algo dkim_canon_body dkim_canon_headers"
+    " dkim_copiedheaders dkim_headernames dkim_identity dkim_key_notes dkim_selector"
+    " dkim_verify_reason ldap_dn lookup_dnssec_authenticated mailstore_basename"
+    " message_body_end mime_anomaly_text mime_boundary mime_charset mime_content_description"
+    " mime_content_disposition mime_content_id mime_content_transfer_encoding"
+    " mime_content_type mime_decoded_filename mime_filename proxy_external_address"
+    " proxy_local_address prvscheck_address prvscheck_keynum prvscheck_result queue_size"
+    " regex_match_string smtp_notquit_reason spf_header_comment spf_smtp_comment"
+    " srs_recipient warn_message_recipient"
     " authenticated_fail_id self_hostname bounce_recipient warn_message_delay"
     " warn_message_recipients dkim_cur_signer headers_added local_scan_data thisaddress"
 ).split(" ")
 _FIXED = {
     "authentication_failed": "0",
+    "av_failed": "0",
+    "dkim_bodylength": "9999999999999",
+    "dkim_created": "0",
+    "dkim_expires": "9999999999999",
+    "dkim_key_granularity": "*",
+    "dkim_key_length": "0",
+    "dkim_key_nosubdomains": "0",
+    "dkim_key_srvtype": "*",
+    "dkim_key_testing": "0",
+    "event_defer_errno": "0",
+    "host_lookup_deferred": "0",
+    "inode": "0",
+    "localhost_number": "0",
+    "message_smtputf8": "no",
+    "mime_anomaly_level": "0",
+    "mime_content_size": "0",
+    "mime_is_coverletter": "0",
+    "mime_is_multipart": "0",
+    "mime_is_rfc822": "0",
+    "mime_part_count": "-1",
+    "proxy_external_port": "0",
+    "proxy_local_port": "0",
+    "regex_cachesize": "0",
+    "sender_helo_dnssec": "no",
+    "sender_helo_verified": "no",
+    "sender_host_dnssec": "no",
+    "smtp_count_at_connection_start": "0",
+    "spf_result_guessed": "no",
+    "tls_in_resumption": "0",
+    "tls_out_dane": "no",
+    "tls_out_resumption": "0",
+    "tls_out_tlsa_usage": "0",
     "bounce_return_size_limit": "0",
     "body_zerocount": "0",
     "prdr_requested": "no",

@@ -7,8 +7,9 @@ from mta.base.text import to_text
 from mta.expand.context import Context
 from mta.expand.headers import all_headers
 from mta.expand.registry import variable
+from mta.expand.split import join_list
 from mta.mail import address as addresses
-from mta.mail.header import find
+from mta.mail.header import DELETED, find
 
 _BODY_VISIBLE = 500
 
@@ -149,6 +150,19 @@ def return_path(ctx: Context) -> str:
 def recipients(ctx: Context) -> str:
     """The recipients of the message, with commas between them."""
     return ", ".join(ctx.message.recipients)
+
+
+@variable("recipients_list")
+def recipients_list(ctx: Context) -> str:
+    """The recipients of the message as a list."""
+    return join_list(":", ctx.message.recipients)
+
+
+@variable("message_body_size", trusted=True)
+def message_body_size(ctx: Context) -> str:
+    """The size of the body in octets."""
+    headers = sum(len(each.text) for each in ctx.message.headers if each.kind != DELETED)
+    return str(max(0, ctx.message.size - headers))
 
 
 @variable("recipients_count", trusted=True)

@@ -84,6 +84,31 @@ def caller_gid(ctx: Context) -> str:
     return str(os.getgid())
 
 
+@variable("load_average", trusted=True)
+def load_average(ctx: Context) -> str:
+    """The load of the system in the last minute, times 1000."""
+    return str(int(os.getloadavg()[0] * 1000))
+
+
+@variable("spool_space", trusted=True)
+def spool_space(ctx: Context) -> str:
+    """The free space for the spool in kilobytes, -1 where that cannot be known."""
+    try:
+        found = os.statvfs(ctx.conf.queue.spool_directory)
+    except OSError:
+        return "-1"
+    return str(found.f_bavail * found.f_frsize // 1024)
+
+
+@variable("spool_inodes", trusted=True)
+def spool_inodes(ctx: Context) -> str:
+    """The free inodes for the spool, -1 where that cannot be known."""
+    try:
+        return str(os.statvfs(ctx.conf.queue.spool_directory).f_favail)
+    except OSError:
+        return "-1"
+
+
 @variable("tod_epoch", trusted=True)
 def tod_epoch(ctx: Context) -> str:
     """The time in seconds since 1970."""
