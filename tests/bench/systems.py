@@ -171,7 +171,9 @@ ADAPTED = {
 
 def adapted(text: str, scenario: str, port: int) -> str:
     """The production configuration with the bench's port, domains and sink, and no more."""
-    changes = {**ADAPTED, "daemon_smtp_ports =": f"daemon_smtp_ports = {port}"}
+    # Exim's setting too: a long session would leave the rest of its mail to a queue run.
+    ports = f"daemon_smtp_ports = {port}\nsmtp_accept_queue_per_connection = 0"
+    changes = {**ADAPTED, "daemon_smtp_ports =": ports}
     if scenario == "receive":
         changes["daemon_smtp_ports ="] += "\nqueue_only"
     lines = []
