@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 
 from mta.base import clock
 from mta.base.errors import ProtocolError, describe
-from mta.deliver.codes import NO_USER, UNKNOWN
+from mta.deliver.codes import _NO_USER, UNKNOWN
 from mta.deliver.frames import Carried, Carry, OutcomeFrame, Refused, Start, unpack
 from mta.transport import parcel as parcels
 from mta.transport.api import Outcome, Parcel, Result
@@ -195,6 +195,7 @@ class Workers:
             if not worker.is_fresh:
                 return False
             worker.trouble = f"cannot reach the delivery process: {describe(error)}"
+            _last_words(worker)
         return True
 
     def _hear(self, worker: _Worker, job: Job) -> _Worker:
@@ -210,6 +211,7 @@ class Workers:
                 worker.close()
                 return self._begin_fresh(job)
             worker.trouble = "the delivery process ended unexpectedly"
+            _last_words(worker)
             return worker
         except (OSError, ProtocolError) as error:
             worker.trouble = f"the delivery process answered nonsense: {error}"
@@ -230,7 +232,7 @@ class Workers:
                 else:
                     worker.trouble = "the delivery process speaks of another message"
             case Refused(reason, _):
-                worker.trouble, worker.code = reason, NO_USER
+                worker.trouble, worker.code = reason, _NO_USER
         return worker
 
     def _end(self, worker: _Worker, job: Job) -> list[Outcome]:
@@ -245,6 +247,24 @@ class Workers:
             if len(self._idle) > MOST_IDLE:
                 self._idle.pop(0).close()
         return outcomes
+
+
+def _last_words(worker: _Worker) -> None:
+    """Why there is no worker, where the launcher has said so before it closed the channel.
+
+    Our parcel, which nobody will read, may have come between: the kernel reports that first.
+    """
+    worker.channel.setblocking(False)
+    for _ in range(2):
+        try:
+            received = frames.receive(worker.channel, _ANSWERS)
+        except (OSError, ProtocolError):
+            continue
+        if received is not None:
+            received.close()
+            if isinstance(received.message, Refused):
+                worker.trouble, worker.code = received.message.reason, _NO_USER
+        return
 
 
 def _complete(worker: _Worker, parcel: Parcel) -> list[Outcome]:

@@ -68,17 +68,25 @@ class Permission:
             return Refusal(f"there is no transport {request.transport!r}", permanent=True)
         if request.transport not in self.local:
             return self.identities.network
-        wanted = request.user or self.identities.mail.name
-        if (literal := _literal(block, "user")) is not None and literal != wanted:
+        literal = _literal(block, "user")
+        if literal is not None and literal != request.user:
             return Refusal(f"the transport runs as {literal} only", permanent=True)
-        user = _find_user(wanted)
+        if not request.user:
+            return self._nobody_named(request)
+        user = _find_user(request.user)
         if user is None:
-            return Refusal(f"user {wanted!r} does not exist")
+            return Refusal(f"user {request.user!r} does not exist")
         if user.uid in self.never:
             return Refusal(f"user {user.name} is one of never_users")
         if not self.identities.separated:
             return self._unseparated(user)
         return self._identity(block, user, request)
+
+    def _nobody_named(self, request: Start) -> privilege.Identity | Refusal:
+        """Where neither router nor transport names a user, the mail user delivers."""
+        if request.group or request.initgroups:
+            return Refusal("a group is named, but no user", permanent=True)
+        return self.identities.mail
 
     def _unseparated(self, user: users.User) -> privilege.Identity | Refusal:
         if user.uid != self.identities.mail.uid:
@@ -89,8 +97,6 @@ class Permission:
         self, block: Block, user: users.User, request: Start
     ) -> privilege.Identity | Refusal:
         gid = user.gid
-        if user.uid == self.identities.mail.uid and not request.user:
-            gid = self.identities.mail.gid
         if request.group:
             found = _find_group(request.group)
             literal = _literal(block, "group")
