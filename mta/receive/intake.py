@@ -15,8 +15,8 @@ the sender.  Raises Reject for what is refused and TempFail for what failed; bot
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
+from functools import partial
 
 from mta.acl import engine
 from mta.acl.answer import Answer, refusal
@@ -26,7 +26,7 @@ from mta.acl.situation import Situation
 from mta.base import clock
 from mta.base.errors import ExpansionFail, Reject, TempFail
 from mta.base.text import lower, to_bytes, to_text, trim
-from mta.expand.trust import trusted
+from mta.expand.context import Connection
 from mta.log import events
 from mta.mail.address import split
 from mta.mail.header import DELETED, Header, first, parse_block
@@ -35,7 +35,6 @@ from mta.receive.received import received_header
 from mta.receive.service import Caller, Service
 from mta.spool.envelope import Envelope, Recipient
 from mta.spool.writer import begin
-from mta.unix import users
 
 TOO_BIG = "Message size exceeds maximum permitted"
 
@@ -320,34 +319,19 @@ class Intake:
         return self.id
 
     def _envelope(self, headers: list[Header], recipients: list[Recipient]) -> Envelope:
-        connection = self._situation.ctx.connection
-        message, counted, caller = (
-            self._situation.ctx.message,
-            self._counted,
-            self._terms.caller,
-        )
-        uid, gid = (caller.uid, caller.gid) if caller else (os.getuid(), os.getgid())
+        connection, message = self._situation.ctx.connection, self._situation.ctx.message
+        counted, caller = self._counted, self._terms.caller
+        make = _from(connection, self._service.conf.naming.primary_hostname)
+        origin = caller or self._service.ourselves()
         now = clock.now()
-        return Envelope(
+        return make(
             id=self.id,
-            login=caller.login if caller else users.name_of(uid),
-            uid=uid,
-            gid=gid,
+            login=origin.login,
+            uid=origin.uid,
+            gid=origin.gid,
             sender=message.sender,
             received_time=message.received_time,
             received_complete=now,
-            helo_name=connection.helo_name,
-            host_address=connection.host_address,
-            host_port=connection.host_port,
-            host_name=connection.host_name,
-            host_lookup_failed=connection.host_lookup_failed,
-            interface_address=connection.interface_address,
-            interface_port=connection.interface_port,
-            active_hostname=_unless_usual(connection.active_hostname, self._service),
-            ident=connection.ident,
-            received_protocol=trusted(connection.protocol),
-            auth_id=connection.authenticated_id,
-            auth_sender=connection.authenticated_sender,
             local=self._terms.is_local,
             sender_set_untrusted=self._terms.sender_set_untrusted,
             allow_unqualified_recipient=caller is not None,
@@ -488,5 +472,21 @@ def _bare_id(header: Header | None) -> str:
     return text[1:-1] if text.startswith("<") and text.endswith(">") else text
 
 
-def _unless_usual(name: str, service: Service) -> str:
-    return "" if name == service.conf.naming.primary_hostname else name
+def _from(connection: Connection, usual_name: str) -> partial[Envelope]:
+    """The part of an envelope that tells where a message came from."""
+    name = connection.active_hostname
+    return partial(
+        Envelope,
+        helo_name=connection.helo_name,
+        host_address=connection.host_address,
+        host_port=connection.host_port,
+        host_name=connection.host_name,
+        host_lookup_failed=connection.host_lookup_failed,
+        interface_address=connection.interface_address,
+        interface_port=connection.interface_port,
+        active_hostname="" if name == usual_name else name,
+        ident=connection.ident,
+        received_protocol=connection.protocol,
+        auth_id=connection.authenticated_id,
+        auth_sender=connection.authenticated_sender,
+    )

@@ -24,17 +24,17 @@ from mta.acl.situation import Situation
 from mta.base import clock
 from mta.base.errors import ExpansionFail, ProtocolError, Reject, TempFail
 from mta.base.text import trim, words
-from mta.base.trust import Trusted
 from mta.config.model import Configuration
 from mta.config.template import Template
 from mta.expand.context import Connection, Context, Message
-from mta.expand.trust import trusted
+from mta.expand.trust import keep_all
 from mta.mail.address import AddressError, parse_list, parse_path, split
 from mta.match.address import match_address
 from mta.receive.fixup import Author
 from mta.receive.frames import Accepted, Finished, More, Rejected, Session, Submit
 from mta.receive.intake import Intake, Terms
 from mta.receive.lines import LocalText
+from mta.receive.protocols import LOCAL
 from mta.receive.room import check_room
 from mta.receive.service import Caller, Service
 from mta.receive.sizes import size_limit
@@ -109,7 +109,7 @@ def _answer(
 def caller_of(conf: Configuration, uid: int) -> Caller:
     """What is known of a local user."""
     user = users.by_uid(uid)
-    login = user.name if user else trusted(f"uid-{uid}")
+    login: str = user.name if user else users.name_of(uid)
     gecos = user.gecos.partition(",")[0] if user else ""
     full_name = gecos.replace("&", login[:1].upper() + login[1:])  # ascii: a login name
     gid = user.gid if user else uid
@@ -188,7 +188,7 @@ def _take(
     connection = Connection(
         ident=caller.login,
         local_uid=caller.uid,
-        protocol=trusted("local"),
+        protocol=LOCAL,
         authenticated_id=caller.login,
         active_hostname=conf.naming.primary_hostname,
     )
@@ -271,9 +271,10 @@ def _sender(ctx: Context, caller: Caller, request: Submit, own: str) -> tuple[st
     return believed_sender(ctx, caller, address)
 
 
-def own_address(conf: Configuration, caller: Caller) -> Trusted:
-    """The address of a local user."""
-    return trusted(f"{caller.login}@{conf.naming.qualify_domain}")
+def own_address(conf: Configuration, caller: Caller) -> str:
+    """The address of a local user; trusted, as the system gave him his name."""
+    domain = conf.naming.qualify_domain
+    return keep_all((caller.login, domain), f"{caller.login}@{domain}")
 
 
 def believed_sender(ctx: Context, caller: Caller, address: str) -> tuple[str, bool]:

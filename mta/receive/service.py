@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -12,6 +13,7 @@ from mta.log.sink import Log
 from mta.lookup.api import Tables
 from mta.spool.ids import Ticks
 from mta.spool.layout import Spool
+from mta.unix import users
 
 # The id, whether to deliver now, the sender, the domain of the first recipient.
 Arrived = Callable[[str, bool, str, str], None]
@@ -57,3 +59,14 @@ class Service:
     verifier: Verifier | None = None
     converse: Converse = _cannot_converse
     ticks: Ticks = field(default_factory=Ticks)
+    _ourselves: Caller | None = None
+
+    def ourselves(self) -> Caller:
+        """The user as whom this process runs, who is the origin of what clients send."""
+        uid, gid = os.getuid(), os.getgid()
+        known = self._ourselves
+        if known is None or (known.uid, known.gid) != (uid, gid):
+            # Looking up a name opens files: that is done once, not for each message.
+            known = Caller(uid, gid, users.name_of(uid), "", is_trusted=True)
+            self._ourselves = known
+        return known

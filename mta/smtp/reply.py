@@ -9,6 +9,7 @@ as escapes, so that no text can begin a line of its own, and long text is spread
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from mta.base.errors import ProtocolError
@@ -18,6 +19,7 @@ from mta.smtp.wire import Wire
 # RFC 5321 4.5.3.1.5: a reply line has at most 512 octets.
 TEXT_LIMIT = 480
 LINE_LIMIT = 2048
+_CODE = re.compile(rb"[0-9]{3}")
 MOST_LINES = 100
 MOST_OCTETS = 65536
 
@@ -87,9 +89,7 @@ def receive(wire: Wire) -> ServerReply | None:
         if line is None:
             return None
         number, follows = line[:3], line[3:4]
-        if (
-            len(number) < 3 or not number.isdigit() or follows not in (b"", b" ", b"-")
-        ):  # ascii: bytes
+        if not _CODE.fullmatch(number) or follows not in (b"", b" ", b"-"):
             raise ProtocolError(f"bad reply: {line[:200]!r}")
         size += len(line)
         if len(lines) >= MOST_LINES or size > MOST_OCTETS:

@@ -117,16 +117,10 @@ def mail(session: Session, rest: bytes) -> Reply:
     smtp = session.service.conf.smtp_in
     if session.stage is Stage.GREETED and _must_greet(session):
         raise SyntaxReject(503, "5.5.1", "HELO or EHLO required")
-    most = smtp.smtp_accept_max_per_connection
     argument = to_text(rest[5:])
+    most = smtp.smtp_accept_max_per_connection
     if most and session.counts.messages >= most:
-        session.closing = True
-        record.refused(
-            session.service.log,
-            f"rejected MAIL FROM:{trim(argument)} {session.who()}: "
-            "too many messages in one connection",
-        )
-        return TOO_MANY_MESSAGES
+        return _too_many_messages(session, argument)
     try:
         parsed = mail_from(argument, session.manner, esmtp=session.esmtp)
     except Reject as error:
@@ -156,6 +150,16 @@ def mail(session: Session, rest: bytes) -> Reply:
             session.ctx, session.caller, parsed.sender
         )
     return _mail_acl(session, message.sender)
+
+
+def _too_many_messages(session: Session, argument: str) -> Reply:
+    session.closing = True
+    record.refused(
+        session.service.log,
+        f"rejected MAIL FROM:{trim(argument)} {session.who()}: "
+        "too many messages in one connection",
+    )
+    return TOO_MANY_MESSAGES
 
 
 def _must_greet(session: Session) -> bool:

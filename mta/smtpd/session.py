@@ -27,7 +27,6 @@ from mta.base.text import to_text
 from mta.config.template import Template
 from mta.expand.context import Connection, Context
 from mta.expand.run import expand
-from mta.expand.trust import trusted
 from mta.log import events
 from mta.match.host import match_host
 from mta.receive.service import Caller
@@ -58,7 +57,7 @@ def serve(
     connection = Connection(
         host_address=peer[0],
         host_port=peer[1],
-        interface_address=trusted(local[0]),
+        interface_address=local[0],
         interface_port=local[1],
     )
     with contextlib.suppress(OSError):

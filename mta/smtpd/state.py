@@ -7,9 +7,11 @@ from enum import Flag, auto
 
 from mta.acl.situation import MessageEffects, Situation
 from mta.base import clock
+from mta.base.trust import Trusted
 from mta.config.kinds import show_time
 from mta.expand.context import Context, Message, Place
 from mta.log import events
+from mta.receive.protocols import ESMTP, LOCAL_ESMTP, LOCAL_SMTP, SMTP
 from mta.receive.service import Caller, Service
 from mta.smtp.parse import Manner
 from mta.smtp.reply import Reply
@@ -139,7 +141,8 @@ class Session:
         """How long the conversation has lasted, for the log."""
         return show_time(int(clock.monotonic() - self.started))
 
-    def protocol(self) -> str:
+    def protocol(self) -> Trusted:
         """For P= and Received:."""
-        local = "local-" if self.caller is not None else ""
-        return f"{local}{'esmtp' if self.esmtp else 'smtp'}"
+        if self.caller is not None:
+            return LOCAL_ESMTP if self.esmtp else LOCAL_SMTP
+        return ESMTP if self.esmtp else SMTP

@@ -1,0 +1,16 @@
+"""The names of the ways by which a message can come, for P= and Received:.
+
+They are this program's own words, so they are trusted as what stands in the configuration is.
+"""
+
+from __future__ import annotations
+
+from mta.base.trust import Trusted
+from mta.config.option import DEFAULT
+from mta.config.template import template
+
+LOCAL: Trusted = template("local", DEFAULT).text
+SMTP: Trusted = template("smtp", DEFAULT).text
+ESMTP: Trusted = template("esmtp", DEFAULT).text
+LOCAL_SMTP: Trusted = template("local-smtp", DEFAULT).text
+LOCAL_ESMTP: Trusted = template("local-esmtp", DEFAULT).text
