@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 
 from mta.base import clock
 from mta.base.errors import ProtocolError, describe
-from mta.deliver.codes import _NO_USER, UNKNOWN
+from mta.deliver.codes import NO_USER, UNKNOWN
 from mta.deliver.frames import Carried, Carry, OutcomeFrame, Refused, Start, unpack
 from mta.transport import parcel as parcels
 from mta.transport.api import Outcome, Parcel, Result
@@ -232,7 +232,7 @@ class Workers:
                 else:
                     worker.trouble = "the delivery process speaks of another message"
             case Refused(reason, _):
-                worker.trouble, worker.code = reason, _NO_USER
+                worker.trouble, worker.code = reason, NO_USER
         return worker
 
     def _end(self, worker: _Worker, job: Job) -> list[Outcome]:
@@ -263,7 +263,7 @@ def _last_words(worker: _Worker) -> None:
         if received is not None:
             received.close()
             if isinstance(received.message, Refused):
-                worker.trouble, worker.code = received.message.reason, _NO_USER
+                worker.trouble, worker.code = received.message.reason, NO_USER
         return
 
 
