@@ -113,9 +113,10 @@ def _evaluate(
 ) -> _Answer:
     """Take the steps until one fails."""
     answer = _Answer.YES
+    phase = situation.phase.value
     for step in statement.steps:
         word = step.word
-        if not situation.phase & word.phases:
+        if not phase & word.mask:
             at = describe(situation.phase)
             raise AclError(f"cannot {_use(step)} {word.name} in {at} ACL")
         try:

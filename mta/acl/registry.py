@@ -9,7 +9,7 @@ ConfigError.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mta.acl.phase import Phase
 from mta.acl.situation import Situation
@@ -33,6 +33,11 @@ class Word:
     act: Act | None = None
     check: Check | None = None
     is_modifier: bool = False
+    # `phases` as a number: flags are slow to compare, and this is done for every step.
+    mask: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "mask", self.phases.value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -402,7 +402,7 @@ class Intake:
             events.rejected(
                 log,
                 who,
-                "",
+                "after DATA" if self._terms.phase is Phase.DATA else "message",
                 temporary=True,
                 message_id=self.id,
                 sender=sender,

@@ -46,7 +46,7 @@ def usual_text(ctx: Context) -> str:
     received_for = f"\n\tfor {to}" if to else ""
     return (
         f"Received: {_source(connection)}by {ctx.conf.naming.primary_hostname} "
-        f"{protocol}(Exim {VERSION})\n\t{envelope_from}id {message.message_id}{received_for}"
+        f"{protocol}(mta {VERSION})\n\t{envelope_from}id {message.message_id}{received_for}"
     )
 
 
