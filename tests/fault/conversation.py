@@ -41,13 +41,16 @@ class Client:
                 return line
         return b""
 
-    def send(self, token: str, recipient: str = "alice@local.test") -> bool:
-        """Send a message; True only if it was answered with 250."""
+    def send(self, token: str, *recipients: str) -> bool:
+        """Send a message, to alice if nobody is named; True only if answered with 250."""
         with suppress(ConnectionError):
             for command in (
                 b"EHLO client.test\r\n",
                 b"MAIL FROM:<sender@else.test>\r\n",
-                b"RCPT TO:<%s>\r\n" % recipient.encode(),
+                *(
+                    b"RCPT TO:<%s>\r\n" % each.encode()
+                    for each in recipients or ("alice@local.test",)
+                ),
                 b"DATA\r\n",
             ):
                 self.socket.sendall(command)
