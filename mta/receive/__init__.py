@@ -2,8 +2,13 @@
 
     service     what a process that receives has at hand
     intake      one message: header and body in, checks, the envelope, the commit, the log
+    terms       what is particular about one message
+    headers     loops, what ACLs add and remove
     fixup       what a message of a local program lacks: From:, Date:, Message-ID:, Sender:
     received    the Received: header line
+    lines       the text of local programs: LF, CRLF, the dot
+    sizes       message_size_limit
+    protocols   the names for P=
     room        whether there is space in the spool
     frames      what sendmail and we say to each other
     local       the side of the submit socket that receives

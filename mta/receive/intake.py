@@ -25,65 +25,20 @@ from mta.acl.program import Action
 from mta.acl.situation import Situation
 from mta.base import clock
 from mta.base.errors import ExpansionFail, Reject, TempFail
-from mta.base.text import lower, to_bytes, to_text, trim
+from mta.base.text import lower, to_bytes
 from mta.expand.context import Connection
 from mta.log import events
 from mta.mail.address import split
-from mta.mail.header import DELETED, Header, first, parse_block
+from mta.mail.header import Header, first, parse_block
 from mta.receive import fixup
+from mta.receive.headers import bare_id, changed, check_loop
 from mta.receive.received import received_header
-from mta.receive.service import Caller, Service
+from mta.receive.service import Service
+from mta.receive.terms import Counted, Terms
 from mta.spool.envelope import Envelope, Recipient
 from mta.spool.writer import begin
 
 TOO_BIG = "Message size exceeds maximum permitted"
-
-
-@dataclass(slots=True)
-class Terms:
-    """What is particular about this message.
-
-    `caller` is the local user who hands it in, None for a client from elsewhere; `protocol` is
-    for P= and Received:; with `from_headers` the recipients are those of the header less those
-    given.  `reason` says why it is not delivered now, "" if it is.
-    """
-
-    protocol: str
-    caller: Caller | None = None
-    author: fixup.Author | None = None
-    phase: Phase = Phase.DATA
-    fixups: bool = False
-    from_headers: bool = False
-    sender_set_untrusted: bool = False
-    is_local: bool = False  # the sender is the caller himself
-    queue_only: bool = False
-    reason: str = ""
-    size_limit: int = 0
-    dsn_ret: int = 0
-    dsn_envid: str = ""
-    dsn_flags: int = 0
-    discarded_by: str = ""  # which ACL discarded all recipients
-
-
-@dataclass(slots=True)
-class Counted:
-    """What is counted while a message comes in."""
-
-    size: int = 0
-    lines: int = 0
-    zeros: int = 0
-    longest: int = 0
-    open_line: int = 0
-
-    def add(self, octets: bytes) -> None:
-        """Count a piece of the body."""
-        self.lines += octets.count(b"\n")
-        self.zeros += octets.count(b"\0")
-        pieces = octets.split(b"\n")
-        longest = max(map(len, pieces))
-        first_line = self.open_line + len(pieces[0])
-        self.longest = max(self.longest, longest, first_line)
-        self.open_line = len(pieces[-1]) if len(pieces) > 1 else first_line
 
 
 @dataclass(slots=True)
@@ -226,7 +181,7 @@ class Intake:
         headers = fixup.strip_final(self._header.lines, ctx.conf.fields)
         if terms.from_headers:
             headers, recipients = self._recipients_from(headers, recipients)
-        _check_loop(headers, ctx.conf.smtp_in.received_headers_max)
+        check_loop(headers, ctx.conf.smtp_in.received_headers_max)
         had_id = first(headers, "Message-ID")
         if terms.fixups and self._situation.message.local_fixups:
             headers = fixup.qualify(headers, ctx.conf)
@@ -241,7 +196,7 @@ class Intake:
         headers = [trace, *headers] if trace else headers
         self._show(headers)
         discarded = self._ask_acl() or terms.discarded_by
-        headers = _changed(headers, self._situation)
+        headers = changed(headers, self._situation.message)
         if discarded:
             return self._throw_away(headers, had_id, discarded)
         return self._commit(headers, recipients, had_id)
@@ -366,7 +321,7 @@ class Intake:
             user=connection.ident,
             protocol=connection.protocol,
             size=size,
-            id_header=_bare_id(had_id),
+            id_header=bare_id(had_id),
         )
 
     def _log_refusal(self, answer: Answer, *, temporary: bool) -> None:
@@ -423,53 +378,6 @@ class Refused(Reject):
     def __init__(self, answer: Answer, *, drop: bool) -> None:
         self.drop = drop
         super().__init__(answer.code, answer.status, answer.text)
-
-
-def _check_loop(headers: list[Header], most: int) -> None:
-    count = sum(1 for header in headers if header.kind == "P")
-    if count > most:
-        raise Reject(550, "5.4.6", 'Too many "Received" headers - suspected mail loop')
-
-
-def _changed(headers: list[Header], situation: Situation) -> list[Header]:
-    """The headers with those that ACLs add, without those that they remove."""
-    effects = situation.message
-    if effects.remove_headers:
-        names = [to_bytes(lower(name)) for name in effects.remove_headers]
-        headers = [
-            header.deleted() if any(_named(header, name) for name in names) else header
-            for header in headers
-        ]
-    if not effects.add_headers:
-        return headers
-    by_place: dict[str, list[Header]] = {"start": [], "received": [], "rfc": [], "end": []}
-    for added in effects.add_headers:
-        by_place[added.place].append(added.header)
-    count = 0
-    while count < len(headers) and headers[count].kind in ("P", DELETED):
-        count += 1
-    return [
-        *by_place["start"],
-        *headers[:count],
-        *by_place["received"],
-        *by_place["rfc"],
-        *headers[count:],
-        *by_place["end"],
-    ]
-
-
-def _named(header: Header, name: bytes) -> bool:
-    if name.endswith(b"*"):
-        return header.name.startswith(name[:-1])
-    return header.name == name
-
-
-def _bare_id(header: Header | None) -> str:
-    """The message id as the log shows it."""
-    if header is None:
-        return ""
-    text = trim(to_text(header.body))
-    return text[1:-1] if text.startswith("<") and text.endswith(">") else text
 
 
 def _from(connection: Connection, usual_name: str) -> partial[Envelope]:

@@ -32,12 +32,13 @@ from mta.mail.address import AddressError, parse_list, parse_path, split
 from mta.match.address import match_address
 from mta.receive.fixup import Author
 from mta.receive.frames import Accepted, Finished, More, Rejected, Session, Submit
-from mta.receive.intake import Intake, Terms
+from mta.receive.intake import Intake
 from mta.receive.lines import LocalText
 from mta.receive.protocols import LOCAL
 from mta.receive.room import check_room
 from mta.receive.service import Caller, Service
 from mta.receive.sizes import size_limit
+from mta.receive.terms import Terms
 from mta.spool.envelope import Recipient
 from mta.unix import frames, users
 

@@ -11,8 +11,9 @@ from mta.acl.phase import Phase
 from mta.base import clock
 from mta.base.errors import Reject, TempFail
 from mta.receive.fixup import Author
-from mta.receive.intake import Intake, Refused, Terms
+from mta.receive.intake import Intake, Refused
 from mta.receive.local import own_address
+from mta.receive.terms import Terms
 from mta.smtp.reply import Reply, reply
 from mta.smtpd import record
 from mta.smtpd.data import Lost, pieces

@@ -48,7 +48,7 @@ def test_the_text_is_exims(post: Maker) -> None:
     ctx = Context(service.conf, service.tables, connection=SMTP, message=MESSAGE)
     assert usual_text(ctx) == (
         "Received: from [192.0.2.7] (helo=c.example)\n"
-        f"\tby mx.example with esmtp (Exim {VERSION})\n"
+        f"\tby mx.example with esmtp (mta {VERSION})\n"
         "\t(envelope-from <a@b.example>)\n"
         "\tid 1xVWVR-0000000065U-27V5\n"
         "\tfor u@local.example"
