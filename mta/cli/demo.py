@@ -64,7 +64,7 @@ class Stage:
 @click.command()
 @click.option(
     "--really-send",
-    metavar="HOST",
+    metavar="HOST[:PORT]",
     default="",
     help="Send mail for other domains, through this host.",
 )
@@ -108,7 +108,8 @@ def _set(really_send: str) -> Stage:
     listening = " ; ".join(f"[{address}]:{PORT}" for address in usable)
     macros = [f"SPOOL={os.path.join(tree, 'spool')}", f"INTERFACES=<; {listening}"]
     if really_send:
-        macros += ["REALLY_SEND=yes", f"RELAY={really_send}"]
+        # In a list of hosts a colon is written twice.
+        macros += ["REALLY_SEND=yes", f"RELAY={really_send.replace(':', '::')}"]
     return Stage(tree, tuple(macros), tuple(usable))
 
 
