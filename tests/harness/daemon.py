@@ -160,8 +160,9 @@ class Running:
                 **identity(self.who),
             )
         os.close(writer)
-        ready, _, _ = select.select([reader], [], [], READY_SECONDS)
-        said = os.read(reader, 100) if ready else b""
+        waiting = select.poll()
+        waiting.register(reader, select.POLLIN)
+        said = os.read(reader, 100) if waiting.poll(READY_SECONDS * 1000) else b""
         os.close(reader)
         if said != b"ready\n":
             self.kill()
