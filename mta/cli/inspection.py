@@ -37,7 +37,7 @@ def run(name: str, request: Request) -> int:
         if request.mode == "expand":
             return _expand_all(conf, request.operands)
         sys.stdout.writelines(f"{line}\n" for line in shown(conf, request.operands))
-    except ConfigError as error:
+    except (ConfigError, place.Unplaced) as error:
         return complain(name, str(error), os.EX_CONFIG)
     return os.EX_OK
 

@@ -50,6 +50,8 @@ def install(config: str, macros: tuple[str, ...], users_: bool, dry_run: bool) -
         )
     default = os.path.join(place.tree(), "etc", "mta.conf")
     known = config or os.path.exists(place.SYSTEM_CONFIG)
+    if not known and not os.path.exists(default):
+        raise place.Unplaced(f"there is no {place.SYSTEM_CONFIG}: put one there first")
     file = os.path.abspath(config or place.SYSTEM_CONFIG) if known else default
     conf = load.load(file, place.parse_macros(list(macros)))
     count = 0

@@ -36,16 +36,22 @@ def tree() -> str:
 
 
 def configuration(given: str, macros: list[str]) -> tuple[str, dict[str, str]]:
-    """The configuration given, or the usual one, or the demo's; and the macros for it."""
+    """The configuration given, or the usual one, or the demo's; and the macros for it.
+
+    Raises Unplaced.
+    """
     if given or os.path.exists(SYSTEM_CONFIG):
         return os.path.abspath(given or SYSTEM_CONFIG), parse_macros(macros)
     top = tree()
+    demo = os.path.join(top, "etc", "mta.demo.conf")
+    if not os.path.exists(demo):
+        raise Unplaced(f"there is no {SYSTEM_CONFIG}; give a configuration with -C FILE")
     values = {
         "SPOOL": os.path.join(top, "spool"),
         "INTERFACES": "<; [127.0.0.1]:2525 ; [::1]:2525",
         **parse_macros(macros),
     }
-    return os.path.join(top, "etc", "mta.demo.conf"), values
+    return demo, values
 
 
 def find(given: str, macros: list[str]) -> Place:

@@ -8,7 +8,10 @@ group is compared with `tests/MINIMUM`: a suite that quietly stopped running is 
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import os
+import subprocess
 import sys
 from collections import Counter
 from collections.abc import Mapping
@@ -32,6 +35,11 @@ GROUPS = (
     "fuzz",
 )
 NOT_TESTS = ("bench", "harness")
+NOTHING_CHOSEN = 5  # pytest's exit code when -k leaves no test
+APART = (
+    "import sys; sys.path.insert(0, sys.argv[1])\n"
+    "from mta.cli.selftest import apart; sys.exit(apart(int(sys.argv[2]), sys.argv[3:]))"
+)
 
 
 class Report(Protocol):
@@ -156,22 +164,67 @@ def paths_of(chosen: tuple[str, ...]) -> list[str]:
     return [f"tests/{name}" for name in (*GROUPS, *others) if name in there]
 
 
-def run_pytest(arguments: list[str], recorder: Recorder) -> int:
-    """Run the suite in this process, from the top of the tree."""
-    try:
-        import pytest
-    except ImportError:
-        raise click.ClickException(
-            "the test tools are not installed; in a source tree bin/mta test installs them"
-        ) from None
-    if not (TREE / "tests").is_dir():
-        raise click.ClickException(
-            f"there are no tests in {TREE}; they are in the source tree"
+def run_apart(arguments: list[str], recorder: Recorder) -> int:
+    """Run pytest in a process of its own, and add what it counted to the recorder.
+
+    One process per group: what a test leaves open must not be in the way of another group, and
+    a test that takes the process down costs the rest of its group only.
+    """
+    reader, writer = os.pipe()
+    flags = "-IB" if sys.dont_write_bytecode else "-I"
+    command = [sys.executable, flags, "-c", APART, str(TREE), str(writer), *arguments]
+    with subprocess.Popen(command, cwd=TREE, pass_fds=(writer,)) as child:
+        os.close(writer)
+        with os.fdopen(reader, "rb") as counts:
+            said = counts.read()
+    if not said:
+        recorder.of(f"{arguments[0]}/").failed += 1
+        click.echo(
+            f"{arguments[0]}: the tests ended with exit code {child.returncode}", err=True
         )
-    os.chdir(TREE)
+        return 1
+    found = json.loads(said)
+    for group, numbers in found["groups"].items():
+        tally = recorder.groups.setdefault(group, Tally())
+        tally.passed += numbers[0]
+        tally.failed += numbers[1]
+        tally.skipped += numbers[2]
+    recorder.reasons.update(found["reasons"])
+    return child.returncode
+
+
+def apart(writer: int, arguments: list[str]) -> int:
+    """The other side of `run_apart`: run pytest here and write the counts to a descriptor."""
+    import pytest
+
+    os.set_inheritable(writer, False)
+    recorder = Recorder()
     if os.stat(TREE).st_uid != os.geteuid():
         arguments = [*arguments, "-p", "no:cacheprovider"]
-    return int(pytest.main(arguments, plugins=[recorder]))
+    status = int(pytest.main(arguments, plugins=[recorder]))
+    groups = {
+        group: (tally.passed, tally.failed, tally.skipped)
+        for group, tally in recorder.groups.items()
+    }
+    with os.fdopen(writer, "w", encoding="utf-8") as counts:
+        json.dump({"groups": groups, "reasons": recorder.reasons}, counts)
+    return status
+
+
+def run_all(paths: list[str], arguments: list[str], recorder: Recorder, *, stop: bool) -> int:
+    """Run one path after the other; 0 if something ran and nothing failed."""
+    if importlib.util.find_spec("pytest") is None:
+        raise click.ClickException(
+            "the test tools are not installed; in a source tree bin/mta test installs them"
+        )
+    statuses = []
+    for path in paths:
+        statuses.append(run_apart([path, *arguments], recorder))
+        if stop and statuses[-1] not in (0, NOTHING_CHOSEN):
+            break
+    if set(statuses) <= {NOTHING_CHOSEN}:
+        return NOTHING_CHOSEN
+    return int(any(status not in (0, NOTHING_CHOSEN) for status in statuses))
 
 
 @click.command()
@@ -190,14 +243,18 @@ def test(
 ) -> None:
     """Run the test suite of this source tree."""
     recorder = Recorder()
-    arguments = paths_of(chosen)
+    arguments: list[str] = []
     if expression is not None:
         arguments += ["-k", expression]
     if stop:
         arguments.append("-x")
     if verbose:
         arguments.append("-vv")
-    status = run_pytest(arguments, recorder)
+    if not (TREE / "tests").is_dir():
+        raise click.ClickException(
+            f"there are no tests in {TREE}; they are in the source tree"
+        )
+    status = run_all(paths_of(chosen), arguments, recorder, stop=stop)
     for line in summary(recorder):
         click.echo(line)
     if minimum and expression is None:
