@@ -31,7 +31,6 @@ def prepare(conf: Configuration, who: Identities) -> None:
         status = os.stat("run", dir_fd=at, follow_symlinks=False)
         if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
             raise ConfigError(None, f"{spool}/run belongs to somebody else")
-        if files.make_dir(at, "db", 0o750) and owner:
-            os.chown("db", *owner, dir_fd=at, follow_symlinks=False)
+        files.make_dir(at, "db", 0o750, owner)
     finally:
         os.close(at)

@@ -64,29 +64,22 @@ def prepare(
     os.makedirs(parent, 0o755, exist_ok=True)
     above = open_dir(parent)
     try:
-        _make(above, name, SPOOL_MODE, None)
+        make_dir(above, name, SPOOL_MODE, None)
     finally:
         os.close(above)
     root = open_dir(path)
     try:
         for name, mode in _TOP:
-            _make(root, name, mode, common if name == "input" else owner)
+            make_dir(root, name, mode, common if name == "input" else owner)
         if split:
             directory = open_dir("input", at=root)
             try:
                 for name in SUBDIRECTORIES:
-                    _make(directory, name, INPUT_MODE, common)
+                    make_dir(directory, name, INPUT_MODE, common)
             finally:
                 os.close(directory)
     finally:
         os.close(root)
-
-
-def _make(directory: int, name: str, mode: int, owner: tuple[int, int] | None) -> None:
-    """One directory; a change of owner takes the set-gid bit away, so the mode comes last."""
-    if make_dir(directory, name, mode) and owner is not None:
-        os.chown(name, *owner, dir_fd=directory, follow_symlinks=False)
-        os.chmod(name, mode, dir_fd=directory)
 
 
 class Spool:

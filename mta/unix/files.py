@@ -54,13 +54,26 @@ def read_all(fd: int, limit: int) -> bytes | None:
     return b"".join(parts)
 
 
-def make_dir(directory: int, name: str, mode: int) -> bool:
-    """Make a directory of exactly this mode; False if it exists.  Raises OSError."""
+def make_dir(
+    directory: int, name: str, mode: int, owner: tuple[int, int] | None = None
+) -> bool:
+    """Make a directory of exactly this mode and owner; False if it exists.  Raises OSError.
+
+    Mode and owner are set through a descriptor: whoever owns the directory above could put a
+    symbolic link in the place of the name as soon as it is there.
+    """
     try:
-        os.mkdir(name, mode, dir_fd=directory)
+        os.mkdir(name, mode | 0o700, dir_fd=directory)
     except FileExistsError:
         return False
-    os.chmod(name, mode, dir_fd=directory)
+    fd = open_dir(name, at=directory)
+    try:
+        if owner is not None:
+            os.fchown(fd, *owner)
+        # A change of owner takes the set-gid bit away, so the mode comes last.
+        os.fchmod(fd, mode)
+    finally:
+        os.close(fd)
     return True
 
 

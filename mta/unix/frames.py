@@ -15,6 +15,7 @@ import array
 import contextlib
 import dataclasses
 import os
+import select
 import socket
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, get_type_hints
@@ -156,7 +157,7 @@ def receive(channel: socket.socket, allowed: Sequence[type]) -> Received | None:
     """
     octets, ancillary, flags, _ = channel.recvmsg(LIMIT + 1, _SPACE, socket.MSG_CMSG_CLOEXEC)
     received = Received(None, _descriptors(ancillary))
-    if not octets and not received.fds:
+    if not octets and not received.fds and _is_closed(channel):
         return None
     try:
         if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
@@ -166,6 +167,13 @@ def receive(channel: socket.socket, allowed: Sequence[type]) -> Received | None:
         received.close()
         raise
     return received
+
+
+def _is_closed(channel: socket.socket) -> bool:
+    """True at the end of a channel; an empty datagram, which anybody may send, looks alike."""
+    poller = select.poll()
+    poller.register(channel, select.POLLRDHUP)
+    return bool(poller.poll(0))
 
 
 def _descriptors(ancillary: list[tuple[int, int, bytes]]) -> list[int]:

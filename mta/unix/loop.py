@@ -17,6 +17,8 @@ from mta.base import clock
 
 Callback = Callable[[], None]
 
+CROWDED = 1000  # timers: beyond this it is worth a look whether they are cancelled
+
 
 class Timer:
     """Something to be done at a time, unless it is cancelled before."""
@@ -35,12 +37,21 @@ class Timer:
 class Loop:
     """Calls back for descriptors that can be read, times that have come, and signals."""
 
-    __slots__ = ("_heap", "_order", "_selector", "_signals", "_stopped", "_wakeup")
+    __slots__ = (
+        "_crowded",
+        "_heap",
+        "_order",
+        "_selector",
+        "_signals",
+        "_stopped",
+        "_wakeup",
+    )
 
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
         self._heap: list[tuple[float, int, Timer]] = []
         self._order = itertools.count()
+        self._crowded = CROWDED
         self._signals: dict[int, Callback] = {}
         self._stopped = False
         self._wakeup: tuple[int, int] | None = None
@@ -50,13 +61,16 @@ class Loop:
         self._selector.register(fd, selectors.EVENT_READ, callback)
 
     def unwatch(self, fd: int) -> None:
-        """Watch it no longer; called before it is closed."""
-        self._selector.unregister(fd)
+        """Watch it no longer, if it is watched; called before it is closed."""
+        if fd >= 0 and fd in self._selector.get_map():
+            self._selector.unregister(fd)
 
     def after(self, seconds: float, callback: Callback) -> Timer:
         """Call back once, so many seconds from now."""
         timer = Timer(clock.monotonic() + seconds, callback)
         heapq.heappush(self._heap, (timer.when, next(self._order), timer))
+        if len(self._heap) > self._crowded:
+            self._clear_out()
         return timer
 
     def on_signal(self, number: int, callback: Callback) -> None:
@@ -91,6 +105,12 @@ class Loop:
             for fd in self._wakeup:
                 os.close(fd)
             self._wakeup = None
+
+    def _clear_out(self) -> None:
+        """Forget cancelled timers: one for next week would be kept until then."""
+        self._heap = [each for each in self._heap if each[2].callback is not None]
+        heapq.heapify(self._heap)
+        self._crowded = max(CROWDED, 2 * len(self._heap))
 
     def _patience(self) -> float | None:
         while self._heap and self._heap[0][2].callback is None:

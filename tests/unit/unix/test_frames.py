@@ -116,3 +116,15 @@ def test_the_end_of_a_channel_is_no_frame() -> None:
     here.close()
     with there:
         assert frames.receive(there, [Farewell]) is None
+
+
+def test_an_empty_datagram_is_not_the_end_of_a_channel() -> None:
+    here, there = frames.pair()
+    with here, there:
+        here.send(b"")
+        frames.send(here, Farewell())
+        with pytest.raises(ProtocolError):
+            frames.receive(there, [Farewell])
+        received = frames.receive(there, [Farewell])
+        assert received is not None
+        assert received.message == Farewell()

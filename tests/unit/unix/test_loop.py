@@ -61,3 +61,22 @@ def test_a_signal_is_handled_in_the_loop() -> None:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGUSR2, before)
     assert heard == ["usr2"]
+
+
+def test_timers_that_were_cancelled_are_not_kept_until_their_time() -> None:
+    loop = Loop()
+    kept = loop.after(7200.0, lambda: None)
+    for _ in range(10_000):
+        loop.after(3600.0, lambda: None).cancel()
+    assert len(loop._heap) <= 1001
+    assert any(each[2] is kept for each in loop._heap)
+
+
+def test_a_watch_may_be_taken_away_twice() -> None:
+    loop = Loop()
+    reader, writer = os.pipe()
+    loop.watch(reader, loop.stop)
+    loop.unwatch(reader)
+    loop.unwatch(reader)
+    os.close(reader)
+    os.close(writer)
