@@ -20,7 +20,7 @@ class Fields(Configured):
         "${if def:sender_helo_name {(helo=$sender_helo_name)\n\t}}}}"
         "by $primary_hostname "
         "${if def:received_protocol {with $received_protocol }}"
-        "(Exim $version_number)\n\t"
+        "(mta $version_number)\n\t"
         "${if def:sender_address {(envelope-from <$sender_address>)\n\t}}"
         "id $message_exim_id"
         "${if def:received_for {\n\tfor $received_for}}",
