@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import os
+import resource
 from collections.abc import Iterator
 
 import pytest
+
+
+def pytest_configure() -> None:
+    """Allow more descriptors than the usual thousand, which are few for a suite."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, 8192), most))
 
 
 @pytest.fixture(autouse=True)
