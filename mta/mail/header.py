@@ -29,8 +29,11 @@ _KINDS = {
 }
 _KINDS |= {b"resent-" + name: kind for name, kind in _KINDS.items() if kind != "P"}
 
-# A name is visible ASCII without a colon; blanks before the colon are an old custom.
-_HEADER = re.compile(rb"([!-9;-~]++)[ \t]*+:[^\n]*+\n(?:[ \t][^\n]*+\n)*+")
+# A name is what is visible, without a colon; as with Exim it may be 8-bit and even empty.
+# Blanks before the colon are an old custom.
+_HEADER = re.compile(
+    rb"(?![ \t\v\f])([!-9;-~\x80-\xff]*+)[ \t\v\f]*+:[^\n]*+\n(?:[ \t][^\n]*+\n)*+"
+)
 _NAME = re.compile(r"[!-9;-~]+")
 _LOOSE_END = re.compile(r"\r?\n(?![ \t])")
 
@@ -45,7 +48,7 @@ class Header:
     @property
     def name(self) -> bytes:
         """The name in lower case."""
-        return self.text.partition(b":")[0].rstrip(b" \t").lower()  # ascii: octets
+        return self.text.partition(b":")[0].rstrip(b" \t\v\f").lower()  # ascii: octets
 
     @property
     def body(self) -> bytes:

@@ -8,6 +8,21 @@ from mta.base.text import lower, to_bytes, to_text, trim
 from mta.mail.header import DELETED, Header
 
 
+def tidied(header: Header) -> Header:
+    """The header as it is kept, which others cannot read in another way.
+
+    NULs become question marks, and lines of blanks alone at its end go: some would take such
+    a line for the end of the whole header.
+    """
+    text = header.text
+    if b"\0" in text:
+        text = text.replace(b"\0", b"?")
+    if text.endswith((b" \n", b"\t\n")):
+        used = len(text.rstrip(b" \t\n"))
+        text = text[: text.index(b"\n", used) + 1]
+    return header if text is header.text else Header(header.kind, text)
+
+
 def check_loop(headers: list[Header], most: int) -> None:
     """Refuse a message that has come by too often.  Raises Reject."""
     count = sum(1 for header in headers if header.kind == "P")

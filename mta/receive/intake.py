@@ -31,7 +31,7 @@ from mta.log import events
 from mta.mail.address import split
 from mta.mail.header import Header, first, parse_block
 from mta.receive import fixup
-from mta.receive.headers import bare_id, changed, check_loop
+from mta.receive.headers import bare_id, changed, check_loop, tidied
 from mta.receive.received import received_header
 from mta.receive.service import Service
 from mta.receive.terms import Counted, Terms
@@ -153,7 +153,7 @@ class Intake:
 
     def _use_header(self, headers: list[Header], body: bytes) -> None:
         self._header.ended = True
-        self._header.lines = headers
+        self._header.lines = headers = [tidied(header) for header in headers]
         self._header.octets = bytearray()
         smtp = self._service.conf.smtp_in
         sizes = [len(header.text) for header in headers]

@@ -44,8 +44,12 @@ def test_a_line_of_blanks_continues_a_header() -> None:
         (b"To: x\n y", [b"To: x\n y\n"], b""),
         (b"To: x\nnothing", [b"To: x\n"], b"nothing"),
         (b" blank first\n", [], b" blank first\n"),
-        (b": no name\n", [], b": no name\n"),
-        (b"N\xe4me: x\n", [], b"N\xe4me: x\n"),
+        (b": no name\n", [b": no name\n"], b""),
+        (b" : no name\n", [], b" : no name\n"),
+        (b"N\xe4me: x\n\xa0To: y\n", [b"N\xe4me: x\n", b"\xa0To: y\n"], b""),
+        (b"To\v\f: x\n", [b"To\v\f: x\n"], b""),
+        (b"T\x7fo: x\n", [], b"T\x7fo: x\n"),
+        (b"T\0o: x\n", [], b"T\0o: x\n"),
     ],
 )
 def test_odd_ends_and_beginnings(block: bytes, texts: list[bytes], rest: bytes) -> None:
