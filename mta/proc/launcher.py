@@ -20,14 +20,19 @@ import signal
 import socket
 from collections.abc import Sequence
 
+from mta.base import clock
 from mta.base.errors import ProtocolError
 from mta.deliver.frames import Refused, Start
 from mta.log import events
 from mta.proc import roles, userside
 from mta.proc.permission import Permission, Refusal
 from mta.transport.engine import load_transports
-from mta.unix import frames, process
+from mta.unix import frames, privilege, process
 from mta.unix.loop import Loop
+
+# What is wrong with requests is logged, but nobody fills the disk by it.
+MOST_COMPLAINTS = 60  # in a minute
+LONGEST_COMPLAINT = 500
 
 
 class Launcher:
@@ -42,6 +47,7 @@ class Launcher:
         self.loop = Loop()
         self.workers: set[int] = set()
         self.draining = False
+        self.minute, self.complaints = 0.0, 0
 
     def run(self) -> None:
         """Serve until told to drain and the last worker has gone."""
@@ -56,30 +62,35 @@ class Launcher:
         """One request for a worker."""
         try:
             received = frames.receive(self.requests, (Start,))
-        except (BlockingIOError, OSError, ProtocolError) as error:
-            if not isinstance(error, BlockingIOError):
-                events.role(self.inherited.log, "launcher", f"bad request: {error}")
+        except BlockingIOError:
+            return
+        except (OSError, ProtocolError) as error:
+            self.complain("bad request", str(error))
             return
         if received is None:
             self.loop.unwatch(self.requests.fileno())
             self.drain(0)
             return
-        if len(received.fds) == 1 and isinstance(received.message, Start):
-            with socket.socket(fileno=received.fds.pop()) as channel:
+        try:
+            channel = _channel(received.fds)
+            if channel is None or not isinstance(received.message, Start):
+                self.complain("bad request", "there must be one channel with it")
+                return
+            with channel:
                 self.start(received.message, channel)
-        received.close()
+        finally:
+            received.close()
 
     def start(self, request: Start, channel: socket.socket) -> None:
         """Judge a request, then fork the worker or say why not."""
         verdict = self.permission.judge(request)
         if isinstance(verdict, Refusal):
             text = f"start {request.transport} as {request.user or '-'}: {verdict.reason}"
-            events.role(self.inherited.log, "launcher refused", text)
-            with contextlib.suppress(OSError):
-                frames.send(channel, Refused(verdict.reason, int(verdict.permanent)))
+            self.complain("refused", text)
+            _refuse(channel, verdict.reason, verdict.permanent)
             return
         transport = self.transports[request.transport]
-        keep = [channel.fileno(), *self.inherited.log.fds()]
+        keep = [channel.fileno(), self.inherited.log.panic_fd]
 
         def work() -> int:
             # Descriptors first: nothing of root's is open when the user's code runs.
@@ -90,10 +101,21 @@ class Launcher:
         try:
             pid = process.run_child(work, panic=self.inherited.log.panic_fd)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                frames.send(channel, Refused(f"fork: {error.strerror}", 0))
+            _refuse(channel, f"fork: {error.strerror}", False)
             return
         self.workers.add(pid)
+
+    def complain(self, what: str, why: str) -> None:
+        """Log a request that is not served; of very many in a minute only the number."""
+        now = clock.monotonic()
+        if now > self.minute + 60.0:
+            if self.complaints > MOST_COMPLAINTS:
+                more = self.complaints - MOST_COMPLAINTS
+                events.role(self.inherited.log, "launcher", f"{more} more were not served")
+            self.minute, self.complaints = now, 0
+        self.complaints += 1
+        if self.complaints <= MOST_COMPLAINTS:
+            events.role(self.inherited.log, f"launcher {what}", why[:LONGEST_COMPLAINT])
 
     def master(self) -> None:
         """The master speaks, or has gone."""
@@ -124,6 +146,30 @@ class Launcher:
             self.loop.stop()
 
 
+def _channel(fds: list[int]) -> socket.socket | None:
+    """The channel that came with a request, taken out of `fds`; None if it is no such thing.
+
+    It does not wait: whoever asks may have filled it before.
+    """
+    if len(fds) != 1:
+        return None
+    try:
+        channel = socket.socket(fileno=fds[0])
+    except OSError:
+        return None
+    fds.clear()
+    if channel.family != socket.AF_UNIX or channel.type != socket.SOCK_SEQPACKET:
+        channel.close()
+        return None
+    channel.setblocking(False)
+    return channel
+
+
+def _refuse(channel: socket.socket, reason: str, permanent: bool) -> None:
+    with contextlib.suppress(OSError, ProtocolError):
+        frames.send(channel, Refused(reason[:LONGEST_COMPLAINT], int(permanent)))
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run the launcher with the descriptors that the master left."""
     process.set_title("mta: launcher")
@@ -131,6 +177,8 @@ def main(arguments: Sequence[str]) -> int:
     inherited = roles.inherit(arguments)
     if not inherited.identities.separated:
         roles.drop(inherited.identities.mail)
+    else:
+        privilege.seal()
     launcher = Launcher(inherited)
     process.settle()
     launcher.run()

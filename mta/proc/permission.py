@@ -3,7 +3,8 @@
 The asker is believed nothing.  A transport must be in the configuration; a remote one runs as
 the network user whatever was asked; a local one never runs as root or as one of never_users,
 and a user or group that the transport spells out literally must be exactly that one.  A group
-that no line of the configuration names must be one that the user is in anyway.
+that no line of the configuration names must be one that the user is in anyway; all of his
+groups he gets only if some line says initgroups.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from mta.deliver.frames import Start
 from mta.proc.roles import Identities
 from mta.transport.engine import load_transports
 from mta.unix import privilege, users
+
+LONGEST_NAME = 256  # of a user, a group; a number with more digits is none
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +38,14 @@ def _literal(block: Block, name: str) -> str | None:
 
 
 def _find_user(name: str) -> users.User | None:
+    if len(name) > LONGEST_NAME:
+        return None
     return users.by_uid(int(name)) if is_number(name) else users.by_name(name)
 
 
 def _find_group(name: str) -> int | None:
+    if len(name) > LONGEST_NAME:
+        return None
     return int(name) if is_number(name) else users.group_id(name)
 
 
@@ -54,6 +61,11 @@ class Permission:
             for block in (*conf.routers, *conf.transports)
             if (name := _literal(block, "group")) and (gid := _find_group(name)) is not None
         }
+        self.may_initgroups = any(
+            setting.name == "initgroups"
+            for block in (*conf.routers, *conf.transports)
+            for setting in block.settings
+        )
         never = conf.local.never_users
         self.never = {0} | {
             user.uid
@@ -65,7 +77,7 @@ class Permission:
         """The identity a worker gets, or why it gets none."""
         block = self.transports.get(request.transport)
         if block is None:
-            return Refusal(f"there is no transport {request.transport!r}", permanent=True)
+            return Refusal(f"there is no transport {request.transport[:64]!r}", permanent=True)
         if request.transport not in self.local:
             return self.identities.network
         literal = _literal(block, "user")
@@ -75,7 +87,7 @@ class Permission:
             return self._nobody_named(request)
         user = _find_user(request.user)
         if user is None:
-            return Refusal(f"user {request.user!r} does not exist")
+            return Refusal(f"user {request.user[:64]!r} does not exist")
         if user.uid in self.never:
             return Refusal(f"user {user.name} is one of never_users")
         if not self.identities.separated:
@@ -101,7 +113,7 @@ class Permission:
             found = _find_group(request.group)
             literal = _literal(block, "group")
             if found is None:
-                return Refusal(f"group {request.group!r} does not exist")
+                return Refusal(f"group {request.group[:64]!r} does not exist")
             if literal is not None and literal != request.group:
                 return Refusal(f"the transport runs in group {literal} only", permanent=True)
             if found not in self.groups_named and found not in users.groups_of(user):
@@ -109,4 +121,5 @@ class Permission:
             gid = found
         if gid == 0:
             return Refusal(f"user {user.name} is in group 0")
-        return privilege.identity_of(user, gid=gid, supplement=bool(request.initgroups))
+        supplement = self.may_initgroups and bool(request.initgroups)
+        return privilege.identity_of(user, gid=gid, supplement=supplement)
