@@ -1,6 +1,8 @@
 """The text of a message as local programs give it: lines end with LF or CRLF.
 
-A line of one dot ends the message, unless -i was given; there is no stuffing of dots.
+A line of one dot ends the message, unless -i was given; there is no stuffing of dots.  A CR
+alone ends a line too, as with Exim, and none is ever kept: a server to which the message goes
+on might take what follows it for a header or a command.
 """
 
 from __future__ import annotations
@@ -8,10 +10,40 @@ from __future__ import annotations
 _END = b"\n.\n"
 
 
+class Returns:
+    """Makes line ends of bare CRs; in the header with a blank behind them, so that what
+    follows cannot begin a header of its own.
+    """
+
+    __slots__ = ("_at_line_start", "_in_header")
+
+    def __init__(self) -> None:
+        self._in_header = True
+        self._at_line_start = True
+
+    def mended(self, text: bytes) -> bytes:
+        """The next piece, in which CRLF has become LF already."""
+        if self._in_header:
+            return self._mended_header(text)
+        return text.replace(b"\r", b"\n") if b"\r" in text else text
+
+    def _mended_header(self, text: bytes) -> bytes:
+        if not text:
+            return text
+        empty = self._at_line_start and text.startswith(b"\n")
+        end = 0 if empty else text.find(b"\n\n")
+        self._in_header = end < 0
+        self._at_line_start = text.endswith(b"\n")
+        if b"\r" not in text:
+            return text
+        size = end + 1 if end >= 0 else len(text)
+        return text[:size].replace(b"\r", b"\n ") + text[size:].replace(b"\r", b"\n")
+
+
 class LocalText:
     """Turns what comes into internal form (LF line ends)."""
 
-    __slots__ = ("_at_end", "_begun", "_dot_ends", "_held", "ended")
+    __slots__ = ("_at_end", "_begun", "_dot_ends", "_held", "_returns", "ended")
 
     def __init__(self, *, dot_ends: bool) -> None:
         self._dot_ends = dot_ends
@@ -19,6 +51,7 @@ class LocalText:
         self._held = b"\n"
         self._begun = False
         self._at_end = True  # of a line
+        self._returns = Returns()
         self.ended = False
 
     def feed(self, octets: bytes) -> bytes:
@@ -55,8 +88,10 @@ class LocalText:
     def _given(self, block: bytes) -> bytes:
         if not block:
             return block
-        self._at_end = block.endswith(b"\n")
-        if self._begun:
-            return block
-        self._begun = True
-        return block[1:]
+        if not self._begun:
+            self._begun = True
+            block = block[1:]
+        text = self._returns.mended(block)
+        if text:
+            self._at_end = text.endswith(b"\n")
+        return text

@@ -16,6 +16,7 @@ import re
 from collections.abc import Iterator
 
 from mta.base import clock
+from mta.receive.lines import Returns
 from mta.smtp.wire import Wire
 
 END = b"\r\n.\r\n"
@@ -100,9 +101,13 @@ class Dots:
 class LooseDots(Dots):
     """The same for lines that end with LF or CRLF: from standard input only."""
 
-    __slots__ = ()
+    __slots__ = ("_returns",)
 
     start = b"\n"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._returns = Returns()
 
     def feed(self, octets: bytes) -> bytes:
         """The next piece; when `rest` is no longer None the message is complete."""
@@ -116,7 +121,9 @@ class LooseDots(Dots):
         elif held := _held_back(block, LOOSE_END):
             self._held = block[-held:] + self._held
             block = block[:-held]
-        return self._given(block.replace(b"\n.", b"\n")) if block else b""
+        if not block:
+            return b""
+        return self._returns.mended(self._given(block.replace(b"\n.", b"\n")))
 
 
 def _held_back(block: bytes, end: bytes) -> int:

@@ -27,7 +27,11 @@ def read(text: bytes, cut: int, *, dot_ends: bool) -> bytes:
         (b"a\n.\nb\n", False, b"a\n.\nb\n"),
         (b"a\n..\nb\n", True, b"a\n..\nb\n"),
         (b"a\n.", True, b"a\n"),
-        (b"a\rb\r", True, b"a\rb\r\n"),
+        (b"a: b\rc: d\r\r\ne\r", True, b"a: b\n c: d\n \ne\n \n"),
+        (b"a: b\n\nc\rd\r\r\ne\r", True, b"a: b\n\nc\nd\n\ne\n"),
+        (b"a: b\r\n\r\nc\rd\n", False, b"a: b\n\nc\nd\n"),
+        (b"\nc\rd\n", False, b"\nc\nd\n"),
+        (b"a\n\n\r.\rb", True, b"a\n\n\n.\nb\n"),
         (b"a\n\n\n", True, b"a\n\n\n"),
     ],
 )

@@ -77,7 +77,8 @@ LOOSE = [
     (b"A: b\n\nbody\n.\n", b"A: b\n\nbody\n"),
     (b"A: b\n\n..body\r\n.\r\n", b"A: b\n\n.body\n"),
     (b"A: b\n\nbody\n.\r\n", b"A: b\n\nbody\n"),
-    (b"A: b\n\na\rb\n.\n", b"A: b\n\na\rb\n"),
+    (b"A: b\n\na\rb\n.\n", b"A: b\n\na\nb\n"),
+    (b"A: b\nC: d\rE: f\n\na\n.\n", b"A: b\nC: d\n E: f\n\na\n"),
 ]
 
 
