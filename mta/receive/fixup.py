@@ -30,6 +30,15 @@ _RESENT = (
 )
 _ADDRESSES = "BCFRST"
 _LETTERS = frozenset(string.ascii_letters + string.digits)
+# A bare name in brackets, or between the separators of the list; and what follows one up to
+# the next address on the same line.
+_BARE = (
+    r"<[ \t\n]*(?P<inner>{0})[ \t\n]*>|"
+    r"(?:\A|(?<=[,:;]))[ \t\n]*(?P<name>{0})(?=[ \t\n]*(?:[,;(]|\Z))"
+)
+_REST = re.compile(r"[ \t]*>?[ \t]*(?:\([^()\n]*\)[ \t]*)?,[ \t]*(?![ \t\n])")
+# After this many columns a list to which domains were added goes on in another line.
+LONG_LINE = 40
 # Longer lists of one header are left as they are.
 MOST_ADDRESSES = 20_000
 MOST_BARE = 200
@@ -72,12 +81,14 @@ def complete(
 ) -> list[Header]:
     """The headers of a local message with what is missing, in the order in which Exim adds.
 
-    Raises ExpansionFail.
+    Of a resent message the newest trace stands on top.  Raises ExpansionFail.
     """
     prefix = "Resent-" if is_resent(headers) else ""
     found = list(headers)
+    on_top: list[Header] = []
     if first(found, f"{prefix}Message-ID") is None:
-        found.append(make(f"{prefix}Message-Id", f"<{_message_id(ctx)}>"))
+        new = make(f"{prefix}Message-Id", f"<{_message_id(ctx)}>")
+        (on_top if prefix else found).append(new)
     sender = ctx.message.sender
     if first(found, f"{prefix}From") is None and sender:
         name = author.name if author else ""
@@ -85,8 +96,9 @@ def complete(
     if author is not None and author.must_be_named:
         found = _name_sender(found, prefix, author, retain=retain_sender)
     if first(found, f"{prefix}Date") is None:
-        found.append(make(f"{prefix}Date", rfc5322(ctx.message.received_time)))
-    return found
+        new = make(f"{prefix}Date", rfc5322(ctx.message.received_time))
+        (on_top if prefix else found).append(new)
+    return [*reversed(on_top), *found]
 
 
 def _message_id(ctx: Context) -> str:
@@ -182,20 +194,16 @@ def _qualified(header: Header, conf: Configuration) -> Header:
     domain = conf.naming.qualify_recipient
     if header.kind in "FRS":
         domain = conf.naming.qualify_domain
-    name, _, body = header.text.partition(b":")
-    text = to_text(body)
-    for address in dict.fromkeys(bare):
-        word = re.escape(address)
-        # In brackets, or between the commas of the list.
-        text = re.sub(rf"<[ \t\n]*{word}[ \t\n]*>", f"<{_literal(address)}@{domain}>", text)
-        text = re.sub(
-            rf"(\A|,)([ \t\n]*){word}(?=[ \t\n]*(?:[,(]|\Z))",
-            rf"\g<1>\g<2>{_literal(address)}@{domain}",
-            text,
-        )
-    return Header(header.kind, name + b":" + to_bytes(text))
-
-
-def _literal(text: str) -> str:
-    """Text that stands for itself in the replacement of a regular expression."""
-    return text.replace("\\", "\\\\")
+    words = "|".join(re.escape(each) for each in sorted(set(bare), key=len, reverse=True))
+    text = to_text(header.text)
+    made, done = "", 0
+    start = text.index(":") + 1
+    for found in re.finditer(_BARE.format(words), text[start:]):
+        end = start + found.end("name" if found["name"] else "inner")
+        made += f"{text[done:end]}@{domain}"
+        rest = _REST.match(text, end)
+        done = rest.end() if rest else end
+        made += text[end:done]
+        if rest and len(made) - made.rfind("\n") - 1 > LONG_LINE:
+            made += "\n\t"
+    return Header(header.kind, to_bytes(made + text[done:]))

@@ -121,6 +121,42 @@ def test_bare_names_get_a_domain_and_the_old_line_is_kept(post: Maker) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("given", "made"),
+    [
+        ("a: b, c;, d", "a: b@local.example, c@local.example;, d@local.example"),
+        ("a:b;", "a:b@local.example;"),
+        ("n <b>, c@d.example", "n <b@local.example>, c@d.example"),
+        ("b, b@c.example, <b>", "b@local.example, b@c.example, <b@local.example>"),
+        ("bb, b", "bb@local.example, b@local.example"),
+        # Columns are counted with the name and what separates the addresses.
+        (
+            "abcdefghijklmnopqrst, b@c.example",
+            "abcdefghijklmnopqrst@local.example, b@c.example",
+        ),
+        (
+            "abcdefghijklmnopqrstu ,b@c.example",
+            "abcdefghijklmnopqrstu@local.example ,\n\tb@c.example",
+        ),
+        (
+            "n <abcdefghijklmnopqrstu> (x),  b, c@d",
+            "n <abcdefghijklmnopqrstu@local.example> (x),  \n\tb@local.example, c@d",
+        ),
+        (
+            "abcdefghijklmnopqrstuvwxyz,\n c@d.example",
+            "abcdefghijklmnopqrstuvwxyz@local.example,\n c@d.example",
+        ),
+        ('"b, b" <x@y.example>', '"b, b" <x@y.example>'),
+    ],
+)
+def test_domains_are_added_everywhere_and_long_lines_folded(
+    post: Maker, given: str, made: str
+) -> None:
+    mail = post()
+    send(mail, f"To: {given}\nDate: d\n\n".encode(), ROOT)
+    assert f"T To: {made}\n" in mail.headers()
+
+
 def test_recipients_may_come_from_the_header(post: Maker) -> None:
     mail = post()
     text = b"To: bob, carl@x.example\nCc: Team: dan@x.example;\nBcc: eve@x.example\n\n"
@@ -138,11 +174,11 @@ def test_a_resent_message_goes_to_whom_it_is_resent(post: Maker) -> None:
     (envelope,) = mail.envelopes()
     assert [to.address for to in envelope.recipients] == ["b@x.example"]
     assert [line[2:].split(":")[0] for line in mail.headers()] == [
+        "Resent-Date",
+        "Resent-Message-Id",
         "To",
         "Resent-To",
         "Resent-From",
-        "Resent-Message-Id",
-        "Resent-Date",
     ]
 
 
