@@ -1,36 +1,50 @@
-"""`mta run`: the daemon itself, in the foreground."""
+"""`mta run`: start the daemon, and return when it is at work; or be it."""
 
 from __future__ import annotations
 
+import os
+
 import click
 
-from mta.cli import output, place
+from mta.cli import output, place, start
 
 
 @click.command()
 @output.placed
+@click.option("--foreground", is_flag=True, help="Stay, until TERM or Ctrl-C.")
 @click.option(
-    "--foreground", is_flag=True, help="It always stays there; accepted for clarity."
+    "--ready-fd",
+    type=int,
+    default=-1,
+    metavar="N",
+    help="With --foreground: write ready to this descriptor when at work.",
 )
 @click.option(
-    "--ready-fd", type=int, default=-1, metavar="N", help="Write ready to this when at work."
-)
-@click.option(
-    "--grace", type=float, default=10.0, metavar="SECONDS", help="Time to finish at TERM."
+    "--grace",
+    type=float,
+    default=10.0,
+    metavar="SECONDS",
+    help="How long TERM lets work in progress go on.",
 )
 def run(
     config: str, macros: tuple[str, ...], foreground: bool, ready_fd: int, grace: float
 ) -> None:
-    """Run the daemon.  HUP reads the configuration again, TERM drains, USR1 reopens logs.
+    """Start the daemon, and return when it is at work.
+
+    HUP reads the configuration again, TERM finishes what is under way and leaves, USR1 opens
+    the logs again.
 
     \b
-    Example:
+    Examples:
       mta run -C /etc/mta/mta.conf
+      mta run --foreground               under a supervisor
     """
+    file = os.path.abspath(config or place.SYSTEM_CONFIG)
+    arguments = ["-C", file, *(f"-D{macro}" for macro in macros), "--grace", str(grace)]
+    if not foreground:
+        raise click.exceptions.Exit(start.start_off("mta", arguments))
     from mta.proc import master
 
-    arguments = ["-C", config or place.SYSTEM_CONFIG]
-    arguments += [f"-D{macro}" for macro in macros]
-    arguments += ["--foreground"] * foreground
-    arguments += ["--ready-fd", str(ready_fd), "--grace", str(grace)]
-    raise click.exceptions.Exit(master.main(arguments))
+    raise click.exceptions.Exit(
+        master.main([*arguments, "--foreground", "--ready-fd", str(ready_fd)])
+    )

@@ -44,12 +44,13 @@ def run(name: str, request: Request) -> int:
 
 def _daemon(name: str, request: Request) -> int:
     from mta.cli import start
-    from mta.proc import master
 
     file = os.path.abspath(request.config or place.SYSTEM_CONFIG)
     arguments = ["-C", file, *(f"-D{each}" for each in request.macros)]
     if request.background:
         return start.start_off(name, arguments)
+    from mta.proc import master
+
     return master.main([*arguments, "--foreground"])
 
 

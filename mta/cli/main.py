@@ -60,7 +60,7 @@ def mta() -> None:
     Examples:
       mta demo                           see it work, in a minute
       mta check -C /etc/mta/mta.conf     is the configuration right?
-      mta run                            run the daemon in the foreground
+      mta run                            start the daemon
       mta queue list                     what waits for delivery
 
     Programs send mail with sendmail(1); see also mailq(1) and runq(1).

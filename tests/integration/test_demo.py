@@ -182,3 +182,16 @@ def test_without_a_daemon_the_owner_delivers_with_processes_of_his_own(demo: Dem
     ended = demo.call("sendmail", "-bs", text="EHLO x\nQUIT\n".replace("\n", "\r\n"))
     assert ended.stdout.startswith("220 demo.localhost ESMTP")
     assert demo.call("mailq").stdout == ""
+
+
+def test_the_daemon_can_be_started_off_into_the_background(demo: Demo) -> None:
+    ended = demo.call("sendmail", "-bd", "-q30m")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+    pid_file = demo.tree / "spool" / "run" / "master"
+    pid = int(pid_file.read_text())
+    again = demo.call("sendmail", "-bd")
+    assert again.returncode == 69
+    assert f"another mta (process {pid}) runs on" in again.stderr
+    os.kill(pid, signal.SIGTERM)
+    socket_file = demo.tree / "spool" / "run" / "submit"
+    until(lambda: not socket_file.exists(), 10, "the daemon leaves")
