@@ -32,6 +32,7 @@ from mta.mail.address import split
 from mta.mail.header import Header, first, parse_block
 from mta.receive import fixup
 from mta.receive.headers import bare_id, changed, check_loop, tidied
+from mta.receive.postmark import without_postmark
 from mta.receive.received import received_header
 from mta.receive.service import Service
 from mta.receive.terms import Counted, Terms
@@ -149,7 +150,12 @@ class Intake:
             self._use_header(headers, body + rest)
 
     def _end_header(self) -> None:
-        self._use_header(*parse_block(bytes(self._header.octets)))
+        block = bytes(self._header.octets)
+        if self._terms.postmark is not None:
+            block, sender = without_postmark(block)
+            if sender is not None:
+                self._terms.postmark(sender)
+        self._use_header(*parse_block(block))
 
     def _use_header(self, headers: list[Header], body: bytes) -> None:
         self._header.ended = True

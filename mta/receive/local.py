@@ -18,6 +18,7 @@ import os
 import select
 import socket
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from mta.acl.phase import Phase
 from mta.acl.situation import Situation
@@ -206,7 +207,12 @@ def _take(
     situation = Situation(ctx, service.log, Phase.NOT_SMTP, verifier=service.verifier)
     situation.who = lambda: f"U={caller.login}"
     situation.message.local_fixups = bool(request.fixups) or not caller.is_trusted
-    intake = Intake(service, situation, _terms(ctx, caller, request, own, set_by_other, flags))
+    terms = _terms(ctx, caller, request, own, set_by_other, flags)
+    forced = bool(request.has_sender)
+    terms.postmark = lambda given: (
+        None if forced else _believe_postmark(ctx, caller, terms, given)
+    )
+    intake = Intake(service, situation, terms)
     try:
         text = LocalText(dot_ends=bool(request.dot_ends))
         for octets in source():
@@ -270,6 +276,30 @@ def _sender(ctx: Context, caller: Caller, request: Submit, own: str) -> tuple[st
     if address and not split(address)[1]:
         address = f"{address}@{ctx.conf.naming.qualify_domain}"
     return believed_sender(ctx, caller, address)
+
+
+def _believe_postmark(ctx: Context, caller: Caller, terms: Terms, given: str) -> None:
+    """Take the sender that the message begins with, if the caller may say who that is.
+
+    One that cannot be read is no reason to refuse the message.
+    """
+    try:
+        address, rest = parse_path(
+            given, null_ok=True, allow_literal=True, allow_unqualified=True, allow_utf8=True
+        )
+    except AddressError:
+        return
+    if rest or not (address or caller.is_trusted):
+        return
+    if address and not split(address)[1]:
+        address = f"{address}@{ctx.conf.naming.qualify_domain}"
+    sender, by_other = believed_sender(ctx, caller, address)
+    if not (caller.is_trusted or by_other):
+        return
+    ctx.message.sender, terms.sender_set_untrusted = sender, by_other
+    terms.is_local = False
+    if caller.is_trusted and terms.author is not None:
+        terms.author = replace(terms.author, name="")
 
 
 def own_address(conf: Configuration, caller: Caller) -> str:

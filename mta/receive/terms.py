@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from mta.acl.phase import Phase
@@ -32,6 +33,8 @@ class Terms:
     dsn_ret: int = 0
     dsn_envid: str = ""
     dsn_flags: int = 0
+    # For a message that may begin with a postmark: what to do with the sender in it.
+    postmark: Callable[[str], None] | None = None
     discarded_by: str = ""  # which ACL discarded all recipients
 
 

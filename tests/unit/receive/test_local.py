@@ -106,6 +106,56 @@ def test_a_trusted_caller_may_write_as_another(post: Maker) -> None:
     assert mail.headers() == ["F From: a@b.example\n", "  Date: d\n", "I Message-Id: <1@x>\n"]
 
 
+POSTMARK = b"From joe@b.example Mon Nov 23 12:00:00 2026\n"
+
+
+@pytest.mark.parametrize(
+    ("caller", "text", "changes", "sender", "headers"),
+    [
+        (ROOT, POSTMARK, {}, "joe@b.example", ["F From: joe@b.example\n"]),
+        (ROOT, b"From joe Nov 3 1:00\n x\n", {}, "joe@local.example", []),
+        (ROOT, b"From <> 3 Nov 2026 01:00\n", {}, "", []),
+        (ROOT, b"From <<> Mon, 3 Nov 26 01:00\n", {}, "root@local.example", []),
+        (ROOT, POSTMARK, {"has_sender": 1, "sender": "x@y.example"}, "x@y.example", []),
+        (ALICE, POSTMARK, {}, "alice@local.example", ["F From: Alice Liddell <alice@l"]),
+        (ALICE, b"From <> Nov 3 1:00\n", {}, "alice@local.example", []),
+        (ALICE, b"From x@ok.example Nov 3 1:00\n", {}, "x@ok.example", []),
+    ],
+)
+def test_a_line_of_an_mbox_file_is_taken_away_and_its_sender_believed(
+    post: Maker,
+    caller: Caller,
+    text: bytes,
+    changes: dict[str, object],
+    sender: str,
+    headers: list[str],
+) -> None:
+    mail = post("untrusted_set_sender = *@ok.example\n")
+    send(mail, text + b"Subject: x\n\nbody\n", caller, **changes)
+    (envelope,) = mail.envelopes()
+    assert envelope.sender == sender
+    assert mail.bodies() == [b"body\n"]
+    assert mail.headers()[0] == "  Subject: x\n"
+    assert [line for line in mail.headers() if line.startswith(tuple(headers) or "!")] or (
+        not headers
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"from joe@b.example Mon Nov 23 12:00:00 2026\n\n",
+        b"From joe@b.example Monday Nov 23 12:00:00 2026\n\n",
+        b"From joe@b.example\n\n",
+        b">From joe@b.example Mon Nov 23 12:00:00 2026\n\n",
+    ],
+)
+def test_what_is_no_such_line_begins_the_body(post: Maker, text: bytes) -> None:
+    mail = post()
+    send(mail, text, ROOT)
+    assert mail.bodies() == [text]
+
+
 def test_bare_names_get_a_domain_and_the_old_line_is_kept(post: Maker) -> None:
     mail = post()
     send(
