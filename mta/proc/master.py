@@ -42,6 +42,7 @@ START_SECONDS = 20.0
 CHECK_SECONDS = 60.0
 BACKOFF_FIRST, BACKOFF_MOST = 0.2, 30.0
 STEADY_SECONDS = 60.0
+LEAVE_MS = 1000  # for workers whose askers have gone
 
 
 @dataclass(slots=True)
@@ -66,6 +67,7 @@ class Generation:
     running: dict[str, Running] = field(default_factory=dict)
     start: tuple[socket.socket, socket.socket] = field(default_factory=frames.pair)
     draining: bool = False
+    when_ready: Callable[[], None] | None = None  # called once, when all roles are at work
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,12 +182,12 @@ class Master:
 
     def start(self, generation: Generation, ready: Callable[[], None]) -> None:
         """Start all roles of a generation; call back when the last of them is at work."""
+        generation.when_ready = ready
         for role in roles.ROLES:
             running = generation.running[role.name] = Running(role, generation)
-            self.spawn(running, ready)
-        self.loop.after(START_SECONDS, partial(self.too_slow, generation))
+            self.spawn(running)
 
-    def spawn(self, running: Running, ready: Callable[[], None] | None) -> None:
+    def spawn(self, running: Running) -> None:
         """Execute one role in a fresh interpreter, with its descriptors from 3 on."""
         ours, theirs = frames.pair()
         names, fds = self.descriptors(running, theirs)
@@ -193,6 +195,8 @@ class Master:
         command = process.interpreter(process.tree_root(), running.role.module, arguments)
 
         def become_role() -> int:
+            # The caller's terminal is nothing for processes that outlive him.
+            process.leave_terminal(-1 if self.order.foreground else self.log.panic_fd)
             process.place_descriptors(fds, roles.FIRST)
             process.keep_descriptors(range(roles.FIRST + len(fds)))
             os.chdir("/")
@@ -202,7 +206,9 @@ class Master:
         running.pid = process.run_child(become_role, panic=self.log.panic_fd)
         running.control, running.born, running.ready = ours, clock.monotonic(), False
         theirs.close()
-        self.loop.watch(ours.fileno(), partial(self.heard, running, ready))
+        ours.setblocking(False)  # a role that does not listen must not hold us
+        self.loop.watch(ours.fileno(), partial(self.heard, running))
+        self.loop.after(START_SECONDS, partial(self.too_slow, running, running.pid))
 
     def descriptors(
         self, running: Running, control: socket.socket
@@ -226,21 +232,36 @@ class Master:
                 fds.append(listening.fileno())
         return names, fds
 
-    def heard(self, running: Running, ready: Callable[[], None] | None) -> None:
-        """A role is at work, or its end of the channel has gone."""
+    def heard(self, running: Running) -> None:
+        """A role is at work, or its end of the channel has gone.
+
+        It says so once: one that talks more, or sends files, is not heard any longer.
+        """
         assert running.control is not None
         try:
             received = frames.receive(running.control, (Ready,))
+        except BlockingIOError:
+            return
         except (OSError, ProtocolError):
             received = None
-        if received is None:
+        if received is None or received.fds or running.ready:
+            if received is not None:
+                received.close()
+            self.hang_up(running)
+            return
+        running.ready = True
+        generation = running.generation
+        if all(each.ready for each in generation.running.values()):
+            ready, generation.when_ready = generation.when_ready, None
+            if ready is not None:
+                ready()
+
+    def hang_up(self, running: Running) -> None:
+        """Close the channel to a role; one that lives takes it as the end of the master."""
+        if running.control is not None:
             self.loop.unwatch(running.control.fileno())
             running.control.close()
             running.control = None
-            return
-        running.ready = True
-        if ready and all(each.ready for each in running.generation.running.values()):
-            ready()
 
     def announce(self) -> None:
         """All roles of the first generation are at work."""
@@ -253,13 +274,14 @@ class Master:
             with contextlib.suppress(OSError):
                 os.write(self.order.ready_fd, b"ready\n")
                 os.close(self.order.ready_fd)
+        if not self.order.foreground:
+            process.leave_terminal(self.log.panic_fd)
 
-    def too_slow(self, generation: Generation) -> None:
+    def too_slow(self, running: Running, pid: int) -> None:
         """A role that has not reported after all this time is taken to hang."""
-        for running in generation.running.values():
-            if not running.ready and running.pid and not self.stopping:
-                events.role(self.log, running.role.name, "does not get ready; ended")
-                os.kill(running.pid, signal.SIGKILL)
+        if running.pid == pid and not running.ready and not self.stopping:
+            events.role(self.log, running.role.name, "does not get ready; ended")
+            os.kill(pid, signal.SIGKILL)
 
     def reap(self) -> None:
         """Roles that have ended."""
@@ -277,6 +299,8 @@ class Master:
     def ended(self, running: Running, code: int) -> None:
         """A role has ended: start it again unless that was meant."""
         running.pid = 0
+        # A child that it left behind may still hold the other end.
+        self.hang_up(running)
         if self.stopping or running.generation.draining:
             return
         if self.order.alone and self.announced and running.role.name == "runner":
@@ -298,7 +322,7 @@ class Master:
         """Start a role again after its pause."""
         if not self.stopping and not running.generation.draining:
             events.role(self.log, running.role.name, "is started again")
-            self.spawn(running, None)
+            self.spawn(running)
 
     def alive(self, generation: Generation) -> bool:
         """True while any role of a generation runs."""
@@ -337,7 +361,8 @@ class Master:
         for generation in [self.generation, *self.old]:
             askers = [generation.running.get(name) for name in ("listener", "runner")]
             if generation.draining and not any(each and each.pid for each in askers):
-                self.tell(generation, Drain(0), ("launcher",))
+                # What its workers are still at, nobody waits for: they may leave at once.
+                self.tell(generation, Drain(LEAVE_MS), ("launcher",))
         for generation in [each for each in self.old if not self.alive(each)]:
             self.old.remove(generation)
             os.close(generation.snapshot)
@@ -492,6 +517,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def work(order: Order) -> int:
     """Be the master.  What keeps it from starting is printed."""
+    process.occupy_standard()
     try:
         master = Master(order)
     except (MtaError, OSError) as error:

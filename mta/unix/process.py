@@ -116,6 +116,27 @@ def place_descriptors(wanted: list[int], first: int) -> None:
         os.close(fd)
 
 
+def occupy_standard() -> None:
+    """Let no file of ours get the number of a standard descriptor that the caller closed."""
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(fd, True)
+    os.close(fd)
+
+
+def leave_terminal(said: int) -> None:
+    """Read nothing from the caller's standard input, and say nothing to his terminal.
+
+    What is printed nevertheless goes to the descriptor `said`, or stays where it went (-1).
+    """
+    null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    if null != 0:
+        os.dup2(null, 0)
+        os.close(null)
+    if said >= 0:
+        os.dup2(said, 1)
+        os.dup2(said, 2)
+
+
 def raise_descriptor_limit() -> None:
     """As many descriptors as the system lets us have."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
