@@ -19,6 +19,7 @@ import select
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 
 from mta.acl.phase import Phase
 from mta.acl.situation import Situation
@@ -208,21 +209,21 @@ def _take(
     situation.who = lambda: f"U={caller.login}"
     situation.message.local_fixups = bool(request.fixups) or not caller.is_trusted
     terms = _terms(ctx, caller, request, own, set_by_other, flags)
-    forced = bool(request.has_sender)
-    terms.postmark = lambda given: (
-        None if forced else _believe_postmark(ctx, caller, terms, given)
-    )
+    terms.postmark = partial(_believe_postmark, ctx, caller, terms, bool(request.has_sender))
     intake = Intake(service, situation, terms)
     try:
-        text = LocalText(dot_ends=bool(request.dot_ends))
-        for octets in source():
-            intake.take(text.feed(octets))
-            if text.ended or intake.failed:
-                break
-        intake.take(text.end())
+        _read(intake, LocalText(dot_ends=bool(request.dot_ends)), source())
         return intake.finish(named)
     finally:
         intake.abandon()
+
+
+def _read(intake: Intake, text: LocalText, source: Iterator[bytes]) -> None:
+    for octets in source:
+        intake.take(text.feed(octets))
+        if text.ended or intake.failed:
+            break
+    intake.take(text.end())
 
 
 def _terms(
@@ -278,11 +279,16 @@ def _sender(ctx: Context, caller: Caller, request: Submit, own: str) -> tuple[st
     return believed_sender(ctx, caller, address)
 
 
-def _believe_postmark(ctx: Context, caller: Caller, terms: Terms, given: str) -> None:
-    """Take the sender that the message begins with, if the caller may say who that is.
+def _believe_postmark(
+    ctx: Context, caller: Caller, terms: Terms, has_sender: bool, given: str
+) -> None:
+    """Take the sender that the message begins with, if the caller may say who that is and has
+    not done so with -f.
 
     One that cannot be read is no reason to refuse the message.
     """
+    if has_sender:
+        return
     try:
         address, rest = parse_path(
             given, null_ok=True, allow_literal=True, allow_unqualified=True, allow_utf8=True
