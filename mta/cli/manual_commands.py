@@ -184,7 +184,7 @@ def processes() -> Page:
         page.section_(role.name)
         page.raw(f"Runs as {_WHO[role.who]}.")
         page.prose(inspect.cleandoc(import_module(role.module).__doc__ or ""))
-    for name in ("receiver", "deliverer", "userside", "pickup", "checker", "alone"):
+    for name in ("receiver", "deliverer", "userside", "pickup", "sweeper", "checker", "alone"):
         page.section_(name)
         page.prose(inspect.cleandoc(import_module(f"mta.proc.{name}").__doc__ or ""))
     page.section_("see also")

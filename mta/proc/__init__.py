@@ -10,6 +10,7 @@
     launcher    root: starts workers as other users, on request
     userside    a worker: runs a transport as the user it became
     pickup      takes messages out of the drop-box
+    sweeper     removes what crashes left in the spool
     control     what commands may ask, and who may ask it
     alone       the same roles for one command, where no daemon runs
 

@@ -23,7 +23,7 @@ from functools import partial
 from mta.base import clock
 from mta.base.errors import ProtocolError
 from mta.log import events
-from mta.proc import commands, deliverer, pickup, roles
+from mta.proc import commands, deliverer, pickup, roles, sweeper
 from mta.proc.control import Arrived, Attempt, Attempted, Run
 from mta.proc.schedule import Entry, Schedule
 from mta.spool import scan
@@ -32,6 +32,7 @@ from mta.unix.loop import Loop, Timer
 
 SCAN_SECONDS = 300.0
 PICKUP_SECONDS = 1.0
+SWEEP_SECONDS = 3600.0
 AFTER_CRASH_SECONDS = 60.0
 IDLE_SECONDS = 20.0
 # More deliverers than this are only made when none has come free for a while: messages that
@@ -92,6 +93,7 @@ class Runner:
         if self.once is None:
             self.scan()
             self.pick_up()
+            self.sweep()
         else:
             self.loop.watch(self.once.fileno(), self.told)
         self.prune()
@@ -357,6 +359,15 @@ class Runner:
         """The drop-box was emptied."""
         self.spool_scan(due=True)
         self.loop.after(PICKUP_SECONDS, self.pick_up)
+
+    def sweep(self) -> None:
+        """Have removed what crashes left in the spool, now and then."""
+        if not self.draining:
+            self.assist(partial(sweeper.run, self.log, self.spool), self.swept)
+
+    def swept(self) -> None:
+        """The sweeper is done."""
+        self.loop.after(SWEEP_SECONDS, self.sweep)
 
     def command(self) -> None:
         """Somebody asks something; a child of its own answers what takes reading."""

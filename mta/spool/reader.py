@@ -86,6 +86,8 @@ class Message:
         except OSError as error:
             if error.errno in _FOREIGN:
                 raise SpoolError(f"{message_id}: not a regular file") from error
+            if error.errno == errno.EACCES:
+                _refuse_foreign(spool, message_id)
             raise disk_failure(f"cannot read {message_id}", error) from error
         return None
 
@@ -281,6 +283,17 @@ def _checked(spool: Spool, fd: int, name: str) -> os.stat_result:
     if status.st_uid not in spool.owners:
         raise SpoolError(f"{name}: belongs to user {status.st_uid}")
     return status
+
+
+def _refuse_foreign(spool: Spool, message_id: str) -> None:
+    """Raise SpoolError if a file that we may not open is none of ours."""
+    for directory in spool.places(message_id):
+        for suffix in "DHJ":
+            name = f"{message_id}-{suffix}"
+            with suppress(OSError):
+                status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+                if status.st_uid not in spool.owners:
+                    raise SpoolError(f"{name}: belongs to user {status.st_uid}")
 
 
 def _check_first_line(fd: int, name: str) -> None:

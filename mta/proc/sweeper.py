@@ -1,0 +1,24 @@
+"""The sweeper: removes from the spool what crashes have left there and no message needs.
+
+uid           the mail user, in a child of the runner
+reads         the directories of SPOOL/input
+removes       a -D or -J without -H, a -H under its other name, when it is older than a day
+              and nobody holds its lock
+"""
+
+from __future__ import annotations
+
+from mta.base import clock
+from mta.log import events
+from mta.log.sink import Log
+from mta.spool import scan
+from mta.spool.layout import Spool
+from mta.unix import process
+
+
+def run(log: Log, spool: Spool) -> int:
+    """Sweep once."""
+    process.set_title("mta: sweeper")
+    for name in scan.sweep(spool, clock.now()):
+        events.note(log, "", f"removed {name}: left by a reception that never ended")
+    return 0
