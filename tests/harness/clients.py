@@ -103,6 +103,20 @@ def send(
         return client.sendmail(sender, list(recipients), message)
 
 
+def transmit(address: Address, sender: str, recipients: Iterable[str], wire: bytes) -> None:
+    """Send these very octets, dots doubled: the standard library's client mends line ends."""
+    stuffed = wire.replace(b"\r\n.", b"\r\n..")
+    with Conversation(address, seconds=60.0) as client:
+        commands = ["EHLO client.test", f"MAIL FROM:<{sender}>"]
+        commands += [f"RCPT TO:<{each}>" for each in recipients]
+        codes = client.codes(*commands, "DATA")
+        assert codes == [250] * len(commands) + [354]
+        client.send((b"." if wire.startswith(b".") else b"") + stuffed + b".\r\n")
+        answer = client.reply()
+        assert answer.code == 250, answer.text
+        client.command("QUIT")
+
+
 def program(name: str) -> str:
     """The path of a program; the test is skipped where it is not installed."""
     found = shutil.which(name, path="/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin")

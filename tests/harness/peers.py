@@ -8,6 +8,7 @@ Each runs in a Debian root of its own (see `debroot`) and listens on a free loop
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
@@ -48,6 +49,8 @@ out:
 in:
   driver = accept
   domains = peer.test
+  local_part_suffix = -*
+  local_part_suffix_optional
   check_local_user
   transport = maildir
 begin transports
@@ -60,6 +63,8 @@ maildir:
   directory = $home/Maildir
   maildir_format
   create_directory
+  envelope_to_add
+  return_path_add
 begin retry
 * * F,1h,1s
 """
@@ -160,18 +165,36 @@ def greets(port: int) -> bool:
 
 
 @contextmanager
+def alone(root: Path) -> Iterator[None]:
+    """Wait until nobody else uses the root: two suites may run on one machine."""
+    fd = os.open(root / "etc/.debroot", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+@contextmanager
 def running(kind: str, *, relay_to: int) -> Iterator[Peer]:
     """A neighbour with empty mailboxes; the test is skipped where there can be none."""
     if why := roots.why_not():
         pytest.skip(why)
     package, set_up, command, log = KINDS[kind]
     root = roots.make(f"peer-{kind}", package)
-    peer = Peer(root, ports.free()[0], root / log)
-    shutil.rmtree(peer.maildir, ignore_errors=True)
-    peer.log.unlink(missing_ok=True)
-    set_up(root, peer.port, relay_to)
+    with alone(root):
+        peer = Peer(root, ports.free()[0], root / log)
+        shutil.rmtree(peer.maildir, ignore_errors=True)
+        peer.log.unlink(missing_ok=True)
+        set_up(root, peer.port, relay_to)
+        with at_work(kind, peer, command):
+            yield peer
+
+
+@contextmanager
+def at_work(kind: str, peer: Peer, command: list[str]) -> Iterator[None]:
     process = subprocess.Popen(
-        roots.entering(root.name, "root", *command),
+        roots.entering(peer.root.name, "root", *command),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -179,7 +202,7 @@ def running(kind: str, *, relay_to: int) -> Iterator[Peer]:
     )
     try:
         until(lambda: greets(peer.port), LIMIT, f"a greeting of {kind}: {peer.said()}")
-        yield peer
+        yield
     finally:
         # unshare passes its end on to everything inside.
         with suppress(ProcessLookupError):

@@ -24,6 +24,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from tests.harness.wait import until
 
@@ -53,6 +54,14 @@ class Taken:
 
 class Hangup(Exception):
     """The script says that the connection ends here."""
+
+
+def message(lines: BinaryIO) -> Iterator[bytes]:
+    """The lines of a message before its final dot."""
+    while (line := lines.readline()) != b".\r\n":
+        if not line:
+            raise Hangup
+        yield line
 
 
 @dataclass(slots=True)
@@ -97,7 +106,7 @@ class Session:
                 self.commands.append(text)
                 verb = text.split(" ")[0].upper()
                 if verb == "DATA" and self.answer(verb, text) == "3":
-                    self.take(b"".join(iter(lines.readline, b".\r\n")))
+                    self.take(b"".join(message(lines)))
                 elif verb != "DATA":
                     self.obey(verb, text)
 
