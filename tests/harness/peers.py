@@ -27,6 +27,7 @@ from tests.harness.wait import until
 EXIM = """\
 primary_hostname = peer.test
 log_file_path = /var/log/exim4/%slog
+log_selector = +pipelining +8bitmime
 local_interfaces = 127.0.0.1
 daemon_smtp_ports = {port}
 host_lookup =
@@ -107,9 +108,9 @@ class Peer:
     def address(self) -> tuple[str, int]:
         return ("127.0.0.1", self.port)
 
-    @property
-    def maildir(self) -> Path:
-        return self.root / "home/alice/Maildir"
+    def maildir(self, user: str = "alice") -> Path:
+        """Of alice or bob."""
+        return self.root / f"home/{user}/Maildir"
 
     def said(self) -> str:
         """The end of its log, for the message of a failure."""
@@ -184,7 +185,8 @@ def running(kind: str, *, relay_to: int) -> Iterator[Peer]:
     root = roots.make(f"peer-{kind}", package)
     with alone(root):
         peer = Peer(root, ports.free()[0], root / log)
-        shutil.rmtree(peer.maildir, ignore_errors=True)
+        for user in ("alice", "bob"):
+            shutil.rmtree(peer.maildir(user), ignore_errors=True)
         peer.log.unlink(missing_ok=True)
         set_up(root, peer.port, relay_to)
         with at_work(kind, peer, command):

@@ -28,9 +28,9 @@ def kept() -> dict[str, bytes]:
             sendmail = ["/usr/sbin/exim4", "-i", "-f", corpus.SENDER, to]
             sent = clients.run(["chroot", exim.root, *sendmail], message)
             assert (sent.returncode, sent.stderr) == (0, b"")
-        new = exim.maildir / "new"
+        new = exim.maildir() / "new"
         until(lambda: len(list(new.iterdir())) == 2 * len(MESSAGES), 60.0, exim.said())
-        messages = mailbox.messages(exim.maildir)
+        messages = mailbox.messages(exim.maildir())
     found = {}
     for message in messages:
         (to,) = mailbox.header(message, "Envelope-to")
