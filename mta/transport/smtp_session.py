@@ -34,6 +34,7 @@ DATA_4XX = -46
 # After these the server takes more recipients in another transaction.  RFC 5321 4.5.3.1.10
 _TOO_MANY = (452, 552)
 _CLOSING = 421
+_REFUSALS = (4, 5)  # first digits
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,13 +228,18 @@ class Session:
         raise Stopped(outcome, usable=self._skip(answer, len(commands) - 2))
 
     def _skip(self, refusal: Answer, recipients: int) -> bool:
-        """Read the answers to what was sent ahead; True if the connection can go on."""
-        if refusal.code == _CLOSING:
+        """Read the answers to what was sent ahead; True if the connection can go on.
+
+        A server that takes recipients though it refused the sender would deliver the empty
+        message that ends its DATA: it does not get one.
+        """
+        if refusal.code == _CLOSING or refusal.kind not in _REFUSALS:
             return False
         try:
             if self._pipelines:
                 for _ in range(recipients):
-                    self._client.answer(self._times.command)
+                    if self._client.answer(self._times.command).kind not in _REFUSALS:
+                        return False
                 self._cancel()
         except (Broken, Stopped):
             return False
@@ -256,6 +262,9 @@ class Session:
             if answer.kind == 2:
                 accepted.append(key)
                 continue
+            if answer.kind not in _REFUSALS:
+                # It answers something else than what was asked: nothing it says is for us.
+                raise Stopped(self._refused(answer, said, RCPT_4XX))
             outcome = replace(self._refused(answer, said, RCPT_4XX), address=key)
             if answer.code in _TOO_MANY:
                 overflow[key] = replace(outcome, result=Result.DEFER, code=RCPT_4XX)

@@ -393,6 +393,26 @@ def test_an_endless_reply_is_cut(
     assert outcome.text == ("Malformed SMTP reply in response to initial connection: 220-more")
 
 
+@pytest.mark.parametrize(
+    "answers",
+    [
+        ("s: 450 no", "s: 250 ok", "s: 354 go"),
+        ("s: 550 no", "s: 250 ok", "s: 354 go"),
+        ("s: 354 go", "s: 250 ok", "s: 354 go"),
+        ("s: 250 ok", "s: 354 go", "s: 354 go"),
+        ("s: 099 no", "s: 250 ok", "s: 354 go"),
+    ],
+)
+def test_a_server_out_of_step_gets_no_empty_message(
+    smtp: Transport, mail: Parcel, servers: Servers, deliver: Deliver, answers: tuple[str, ...]
+) -> None:
+    servers.expect((*PIPELINING, "c:", "c:", "c:", *answers, "idle"))
+    outcome = deliver(smtp, mail)[-1]
+    assert outcome.result is (Result.FAIL if answers[0] == "s: 550 no" else Result.DEFER)
+    smtp.close()
+    assert servers.heard()[4:] in ([""], ["QUIT|"])
+
+
 def test_a_refused_recipient_does_not_hold_up_the_others(
     smtp: Transport, mail: Parcel, servers: Servers, deliver: Deliver
 ) -> None:
