@@ -54,7 +54,8 @@ class Faulty:
 @frame("serve")
 @dataclass(frozen=True, slots=True)
 class Serve:
-    """Hold this conversation; the connection comes along.  `address` is "" for a local one."""
+    """Hold this conversation; the connection comes along.  `address` tells the client, or who
+    runs the local program; receivers of local programs do not look at it."""
 
     address: str
     port: int

@@ -31,13 +31,15 @@ from mta.lookup.api import Tables
 from mta.proc import receiver, roles
 from mta.proc.control import Serve
 from mta.proc.pool import Pool
-from mta.unix import process
+from mta.unix import process, users
 from mta.unix.loop import Loop
 
 # Connections taken from one socket before the others get their turn.
 BATCH = 16
 PRUNE_SECONDS = 10.0
 LOCAL_MOST = 100
+# A user who keeps local receivers busy leaves some for others; root has no such limit.
+LOCAL_MOST_OF_ONE = 20
 FULL = b"421 Too many concurrent SMTP connections; please try again later.\r\n"
 
 
@@ -51,6 +53,7 @@ class Listener:
         self.loop = Loop()
         self.tables = Tables()
         self.clients: Counter[str] = Counter()
+        self.programs: Counter[str] = Counter()  # by who runs them
         self.draining = False
         self.prepared = receiver.prepare(inherited)
         max_use = inherited.conf.own.receiver_max_use
@@ -59,7 +62,7 @@ class Listener:
             partial(receiver.run, self.prepared), self.over, most=self.smtp.smtp_accept_max
         )
         self.local = shape(
-            partial(receiver.run_local, self.prepared), lambda _: None, most=LOCAL_MOST
+            partial(receiver.run_local, self.prepared), self.local_over, most=LOCAL_MOST
         )
 
     def run(self) -> None:
@@ -158,7 +161,18 @@ class Listener:
             return
         # If there are too many the connection is closed: the program uses the drop-box.
         with connection, contextlib.suppress(OSError):
-            self.local.hand(connection, Serve("", 0, "", 0))
+            uid = users.peer_of(connection).uid
+            who = f"uid {uid}"
+            if uid and self.programs[who] >= LOCAL_MOST_OF_ONE:
+                return
+            if self.local.hand(connection, Serve(who, 0, "", 0)):
+                self.programs[who] += 1
+
+    def local_over(self, who: str) -> None:
+        """A local program has gone."""
+        self.programs[who] -= 1
+        if self.programs[who] <= 0:
+            del self.programs[who]
 
     def out_of(self, error: OSError) -> None:
         """The system has no descriptors or processes left: rest a moment, do not spin."""

@@ -70,17 +70,17 @@ class Pool:
 
     def hand(self, connection: socket.socket, order: Serve) -> bool:
         """Give a connection to a receiver; False if there may be no more of them."""
-        if not self.free and not self.grow():
-            return False
-        receiver = self.free.pop()
-        receiver.address = order.address
-        receiver.uses += 1
-        try:
-            frames.send(receiver.channel, order, [connection.fileno()])
-        except OSError:
-            self.lost(receiver)
-            return False
-        return True
+        while self.free or self.grow():
+            receiver = self.free.pop()
+            try:
+                frames.send(receiver.channel, order, [connection.fileno()])
+            except OSError:
+                self.lost(receiver)  # it has died; the next one may live
+                continue
+            receiver.address = order.address
+            receiver.uses += 1
+            return True
+        return False
 
     def grow(self) -> bool:
         """Fork another receiver, if there may be one.  Raises OSError if that fails."""
@@ -99,6 +99,7 @@ class Pool:
         receiver = Receiver(pid, ours)
         self.receivers[pid] = receiver
         self.free.append(receiver)
+        ours.setblocking(False)
         self.loop.watch(ours.fileno(), partial(self.heard, receiver))
         return True
 
@@ -106,12 +107,15 @@ class Pool:
         """A receiver is free again, or has gone."""
         try:
             received = frames.receive(receiver.channel, (Free,))
+        except BlockingIOError:
+            return
         except (OSError, ProtocolError):
             received = None
+        if received is not None:
+            received.close()
         if received is None or receiver.address is None:
             self.lost(receiver)
             return
-        received.close()
         self._conversation_over(receiver)
         if self.closing or receiver.uses >= self.max_use:
             self.dismiss(receiver)
