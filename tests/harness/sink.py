@@ -179,9 +179,15 @@ class Sink:
 
     def messages(self) -> list[Taken]:
         """What was taken so far, in order."""
+        return self._read("msg.*")
+
+    def _read(self, pattern: str) -> list[Taken]:
         found = []
-        for file in sorted(self.place.glob("msg.*")):
-            record = json.loads(file.read_text())
+        for file in sorted(self.place.glob(pattern)):
+            text = file.read_text()
+            if not text.endswith("}"):
+                continue  # it was cut short before any answer
+            record = json.loads(text)
             found.append(
                 Taken(
                     record["sender"],
@@ -196,8 +202,15 @@ class Sink:
         """How many were taken, without reading them."""
         return sum(1 for _ in self.place.glob("msg.*"))
 
-    def await_messages(self, number: int, seconds: float = 15.0) -> list[Taken]:
+    def in_doubt(self) -> list[Taken]:
+        """What had come as a whole when the server went down, answered perhaps or not."""
+        return self._read("tmp.*")
+
+    def await_count(self, number: int, seconds: float = 15.0) -> None:
         until(lambda: self.count() >= number, seconds, f"{number} messages in the sink")
+
+    def await_messages(self, number: int, seconds: float = 15.0) -> list[Taken]:
+        self.await_count(number, seconds)
         return self.messages()
 
 

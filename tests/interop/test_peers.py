@@ -1,4 +1,4 @@
-"""Mail to, from and through Debian's Postfix and Exim: all octets and the envelope are kept."""
+"""Mail to, from and through Debian's Postfix and Exim keeps its octets and its envelope."""
 
 from __future__ import annotations
 
