@@ -172,6 +172,9 @@ class Runner:
         entry = self.schedule.add(hint.message_id, hint.sender, hint.domain)
         if hint.now:
             self.schedule.make_due(entry)
+        elif entry.state == "waiting" and not entry.next_try:
+            # What is only queued waits for a queue run, and there always is one.
+            self.schedule.wait(entry, clock.now() + SCAN_SECONDS)
 
     def scan(self) -> None:
         """Find in the spool what we were not told of."""
