@@ -88,18 +88,19 @@ def trace(pid: int, work: Callable[[], None], *options: str) -> list[str]:
         return Path(output.name).read_text("utf-8", "replace").split("\n")
 
 
-def names(lines: list[str]) -> list[str]:
-    """The names of the calls in lines of strace, in order."""
-    return [found[1] for line in lines if (found := _CALL.match(line))]
+def strikes(lines: list[str], only: str = "") -> list[Strike]:
+    """Every call in these lines as a place to die, but for harmless ones.
 
-
-def strikes(lines: list[str]) -> list[Strike]:
-    """Every call in these lines as a place to die, but for harmless ones."""
+    With `only` those whose line has this pattern.
+    """
     seen: Counter[str] = Counter()
     found = []
-    for name in names(lines):
+    for line in lines:
+        if not (call := _CALL.match(line)):
+            continue
+        name = call[1]
         seen[name] += 1
-        if name not in _HARMLESS:
+        if name not in _HARMLESS and re.search(only, line):
             found.append(Strike(name, seen[name]))
     return found
 
@@ -108,6 +109,14 @@ def strikes(lines: list[str]) -> list[Strike]:
 def struck(pid: int, strike: Strike) -> Iterator[None]:
     """The process is killed at the entry of a call, if it gets there while the block runs."""
     how = f"inject={strike.call}:signal=KILL:when={strike.number}"
+    with attached(pid, "-o", "/dev/null", "-e", f"trace={strike.call}", "-e", how):
+        yield
+
+
+@contextmanager
+def failing(pid: int, strike: Strike, error: str) -> Iterator[None]:
+    """A call fails with this error, if the process makes it while the block runs."""
+    how = f"inject={strike.call}:error={error}:when={strike.number}"
     with attached(pid, "-o", "/dev/null", "-e", f"trace={strike.call}", "-e", how):
         yield
 
