@@ -26,6 +26,7 @@ from mta.transport.api import Outcome, Parcel, Result
 from mta.unix import frames
 
 MOST_IDLE = 8
+START_SECONDS = 60.0
 # How long a worker may take without a word.  A slow host has its own, much shorter, limits in
 # the transport; this one is for what nobody thought of.
 PATIENCE = 3600.0
@@ -62,6 +63,7 @@ class _Worker:
     trouble: str = ""
     code: int = UNKNOWN
     is_done: bool = False
+    uses: int = 0
 
     def close(self) -> None:
         """Let it go; it leaves when its channel ends."""
@@ -71,11 +73,17 @@ class _Worker:
 class Workers:
     """All workers that this process knows."""
 
-    __slots__ = ("_idle", "_launcher", "_patience")
+    __slots__ = ("_idle", "_launcher", "_max_use", "_patience")
 
-    def __init__(self, launcher: socket.socket, *, patience: float = PATIENCE) -> None:
+    def __init__(
+        self, launcher: socket.socket, *, patience: float = PATIENCE, max_use: int = 100
+    ) -> None:
+        """`max_use` is how many parcels a worker carries, 0 or 1 for a worker for each."""
         self._launcher = launcher
+        # A launcher that is away is waited for, but not for ever.
+        launcher.settimeout(min(START_SECONDS, patience))
         self._patience = patience
+        self._max_use = max_use
         self._idle: list[_Worker] = []  # the one that was used last stands last
 
     def carry(self, jobs: Sequence[Job], most: int = 1) -> Iterator[tuple[Job, list[Outcome]]]:
@@ -239,7 +247,8 @@ class Workers:
         """The outcomes of a job that has ended; the worker is kept or let go."""
         outcomes = _complete(worker, job.parcel)
         worker.job, worker.outcomes = None, []
-        if worker.trouble:
+        worker.uses += 1
+        if worker.trouble or worker.uses >= self._max_use:
             worker.close()
         else:
             worker.is_fresh = False

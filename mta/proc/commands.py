@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from typing import Protocol
@@ -47,6 +49,10 @@ from mta.unix.loop import Loop, Timer
 
 PATIENCE_SECONDS = 10.0
 SLOW_SECONDS = 60.0
+LISTING_SECONDS = 600
+# Each command holds a connection, and listing a process: there must be an end to it.
+MOST_ASKERS = 100
+MOST_OF_ONE = 10  # of one user, but for root
 # Recipients are spread over several frames when there are many.
 FRAME_SPACE = 40000
 
@@ -57,6 +63,7 @@ class Asked(Protocol):
     inherited: roles.Inherited
     spool: Spool
     schedule: Schedule
+    askers: Counter[int]
     loop: Loop
     draining: bool
     started: int
@@ -87,6 +94,7 @@ class Conversation:
         self.connection = connection
         self.peer = users.peer_of(connection)
         connection.setblocking(False)
+        runner.askers[self.peer.uid] += 1
         self.timer: Timer
         self.listen()
 
@@ -102,14 +110,20 @@ class Conversation:
 
     def close(self) -> None:
         """Done with this asker."""
+        if self.connection.fileno() < 0:
+            return
         self.rest()
         self.connection.close()
+        askers = self.runner.askers
+        askers[self.peer.uid] -= 1
+        if askers[self.peer.uid] <= 0:
+            del askers[self.peer.uid]
 
     def say(self, answer: object) -> None:
         """Answer; an asker that does not read gets nothing."""
         try:
             frames.send(self.connection, answer)
-        except OSError:
+        except (OSError, ProtocolError):
             self.close()
 
     def heard(self) -> None:
@@ -149,7 +163,7 @@ class Conversation:
         """Try one message now."""
         entry = self.known(message_id)
         if entry is None:
-            self.say(Denied(f"there is no message {message_id}"))
+            self.say(Denied(f"there is no message {message_id[:64]}"))
             return
         self.runner.schedule.make_due(entry, force=True)
         self.say(Done(1))
@@ -168,7 +182,7 @@ class Conversation:
     def remove(self, message_id: str) -> None:
         """Remove one message, in a child."""
         if self.known(message_id) is None:
-            self.say(Denied(f"there is no message {message_id}"))
+            self.say(Denied(f"there is no message {message_id[:64]}"))
             return
         self.child(
             partial(
@@ -191,8 +205,16 @@ class Conversation:
 
 
 def answer(runner: Asked, connection: socket.socket) -> None:
-    """Begin to answer whoever has connected."""
+    """Begin to answer whoever has connected, unless he or all together ask too much."""
     try:
+        peer = users.peer_of(connection)
+        if runner.askers.total() >= MOST_ASKERS or (
+            peer.uid and runner.askers[peer.uid] >= MOST_OF_ONE
+        ):
+            connection.setblocking(False)
+            frames.send(connection, Denied("too many commands at a time; try again"))
+            connection.close()
+            return
         Conversation(runner, connection)
     except OSError:
         connection.close()
@@ -217,6 +239,7 @@ def show(spool: Spool, schedule: Schedule, connection: socket.socket, only: int 
     process.set_title("mta: list")
     connection.setblocking(True)
     connection.settimeout(SLOW_SECONDS)
+    signal.alarm(LISTING_SECONDS)  # for one who reads, but slowly
     count = 0
     with contextlib.suppress(OSError):
         for message_id in sorted(scan.ids(spool)):

@@ -52,7 +52,7 @@ def run(prepared: Prepared, channel: socket.socket, keep: list[int]) -> int:
     process.set_title("mta: deliver")
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     inherited = prepared.inherited
-    workers = Workers(inherited.channels["start"])
+    workers = Workers(inherited.channels["start"], max_use=inherited.conf.own.worker_max_use)
     delivery = Deliverer(
         inherited.conf,
         prepared.spool,

@@ -17,6 +17,7 @@ import contextlib
 import os
 import signal
 import socket
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -27,6 +28,7 @@ from mta.proc import commands, deliverer, pickup, roles, sweeper
 from mta.proc.control import Arrived, Attempt, Attempted, Run
 from mta.proc.schedule import Entry, Schedule
 from mta.spool import scan
+from mta.spool.ids import is_id
 from mta.unix import frames, process
 from mta.unix.loop import Loop, Timer
 
@@ -35,23 +37,27 @@ PICKUP_SECONDS = 1.0
 SWEEP_SECONDS = 3600.0
 AFTER_CRASH_SECONDS = 60.0
 IDLE_SECONDS = 20.0
-# More deliverers than this are only made when none has come free for a while: messages that
-# take a millisecond are not done sooner by more processes than the machine has use for.
+# After a change of generations: what the old runner was told of while it went.
+SECOND_SCAN_SECONDS = 10.0
+DOUBT = 10_000  # messages known: from here on hints of others are looked into
+LONGEST = 320  # octets of an address that are kept
+# More deliverers than this are only made beside those that take long over their message:
+# messages of a millisecond are not done sooner by more processes than the machine has use for.
 EAGER = max(2, min(8, 2 * (os.cpu_count() or 1)))
-HESITATE_SECONDS = 0.05
+HESITATE_SECONDS = 0.1
 
 
 class Child:
     """A deliverer: its process, our end of its channel, and what it is at."""
 
-    __slots__ = ("channel", "entry", "idle_since", "pid", "uses")
+    __slots__ = ("channel", "entry", "pid", "since", "uses")
 
     def __init__(self, pid: int, channel: socket.socket) -> None:
         self.pid = pid
         self.channel = channel
         self.entry: Entry | None = None
         self.uses = 0
-        self.idle_since = clock.monotonic()
+        self.since = clock.monotonic()  # when it was given a message, or has none
 
 
 class Runner:
@@ -68,11 +74,13 @@ class Runner:
         self.children: dict[int, Child] = {}
         self.idle: list[Child] = []
         self.helpers: dict[int, Callable[[], None]] = {}
+        self.askers: Counter[int] = Counter()  # connections for commands, by who asks
+        self.pickup_pause = PICKUP_SECONDS
         self.draining = False
         # A tree that serves one command: what it is to do comes here, and its end.
         self.once = inherited.channels.get("once")
         self.ending = False
-        self.last_growth = 0.0
+        self.hesitating = False
         self.timer: Timer | None = None
         self.started = int(clock.now())
 
@@ -92,6 +100,7 @@ class Runner:
         self.inherited.announce()
         if self.once is None:
             self.scan()
+            self.loop.after(SECOND_SCAN_SECONDS, self.scan_again)
             self.pick_up()
             self.sweep()
         else:
@@ -102,7 +111,10 @@ class Runner:
     def told(self) -> None:
         """The command that we serve wants a queue run, or nothing more."""
         assert self.once is not None
-        received = frames.receive(self.once, (Run,))
+        try:
+            received = frames.receive(self.once, (Run,))
+        except (OSError, ProtocolError):
+            received = None
         if received is None:
             self.loop.unwatch(self.once.fileno())
             self.arrivals()  # what it made came before its end
@@ -168,8 +180,18 @@ class Runner:
         self.dispatch()
 
     def arrived(self, hint: Arrived) -> None:
-        """A message has come."""
-        entry = self.schedule.add(hint.message_id, hint.sender, hint.domain)
+        """A message has come, if that is true.
+
+        The network user says so, and may have been taken over: what is no id would lead
+        elsewhere, and of a flood of ids only those are kept that have a message.
+        """
+        message_id = hint.message_id
+        if not is_id(message_id):
+            events.role(self.log, "runner", f"bad hint: {message_id[:64]!r} is no message id")
+            return
+        if len(self.schedule.entries) > DOUBT and not scan.exists(self.spool, message_id):
+            return
+        entry = self.schedule.add(message_id, hint.sender[:LONGEST], hint.domain[:LONGEST])
         if hint.now:
             self.schedule.make_due(entry)
         elif entry.state == "waiting" and not entry.next_try:
@@ -181,6 +203,12 @@ class Runner:
         self.spool_scan(due=True)
         self.loop.after(SCAN_SECONDS, self.scan)
         self.dispatch()
+
+    def scan_again(self) -> None:
+        """Once more, soon after the start."""
+        if not self.draining:
+            self.spool_scan(due=True)
+            self.dispatch()
 
     def spool_scan(self, *, due: bool) -> None:
         """Add what the schedule does not know; `due` at once."""
@@ -216,9 +244,10 @@ class Runner:
 
     def grow(self) -> bool:
         """Fork another deliverer, unless those at work will be free in a moment."""
-        now = clock.monotonic()
-        if len(self.children) >= EAGER and now - self.last_growth < HESITATE_SECONDS:
-            self.loop.after(HESITATE_SECONDS, self.dispatch)
+        if self.quick() >= EAGER:
+            if not self.hesitating:
+                self.hesitating = True
+                self.loop.after(HESITATE_SECONDS, self.look_again)
             return False
         ours, theirs = frames.pair()
         keep = [
@@ -238,17 +267,27 @@ class Runner:
             return False
         finally:
             theirs.close()
-        self.last_growth = now
         child = Child(pid, ours)
         self.children[pid] = child
         self.idle.append(child)
         self.loop.watch(ours.fileno(), partial(self.report, child))
         return True
 
+    def quick(self) -> int:
+        """How many deliverers have not been at their message for long."""
+        before = clock.monotonic() - HESITATE_SECONDS
+        return sum(1 for child in self.children.values() if child.since > before)
+
+    def look_again(self) -> None:
+        """Some deliverers may be taking long, and others are wanted beside them."""
+        self.hesitating = False
+        self.dispatch()
+
     def hand(self, entry: Entry) -> None:
         """Give a message to a deliverer that is idle."""
         child = self.idle.pop()
         child.entry = entry
+        child.since = clock.monotonic()
         order = Attempt(entry.message_id, int(entry.force), int(entry.queue_run))
         try:
             frames.send(child.channel, order)
@@ -267,6 +306,7 @@ class Runner:
         else:
             received.close()
             child.entry = None
+            child.since = clock.monotonic()
             self.settle(entry, received.message)
             self.rest(child)
         self.dispatch()
@@ -277,13 +317,12 @@ class Runner:
         if self.draining or child.uses >= self.conf.own.deliver_max_use:
             self.dismiss(child)
             return
-        child.idle_since = clock.monotonic()
         self.idle.append(child)
 
     def prune(self) -> None:
         """Let deliverers go that nobody has needed for a while."""
         before = clock.monotonic() - IDLE_SECONDS
-        for child in [each for each in self.idle if each.idle_since < before]:
+        for child in [each for each in self.idle if each.since < before]:
             self.idle.remove(child)
             self.dismiss(child)
         self.loop.after(IDLE_SECONDS, self.prune)
@@ -309,7 +348,10 @@ class Runner:
             self.idle.remove(child)
         if child.entry is not None:
             self.schedule.finish(child.entry)
-            self.schedule.wait(child.entry, clock.now() + AFTER_CRASH_SECONDS)
+            # A message that is too much for every deliverer is tried less and less often.
+            child.entry.crashes += 1
+            pause = AFTER_CRASH_SECONDS * 4 ** (min(child.entry.crashes, 4) - 1)
+            self.schedule.wait(child.entry, clock.now() + pause)
             child.entry = None
         self.dismiss(child)
         self.end_if_once()
@@ -324,6 +366,10 @@ class Runner:
         """Processes of ours that have ended."""
         for pid, code in process.reap():
             if (ended := self.helpers.pop(pid, None)) is not None:
+                if code == process.EXIT_BUG:
+                    events.bug(self.log, "helper", f"process {pid} ended in an error")
+                    # What one fell over is still there.
+                    self.pickup_pause = min(AFTER_CRASH_SECONDS, 4 * self.pickup_pause)
                 ended()
             elif (child := self.children.pop(pid, None)) is not None:
                 if code == process.EXIT_BUG:
@@ -356,12 +402,13 @@ class Runner:
         if pickup.is_waiting(self.spool):
             self.assist(partial(pickup.run, self.inherited, self.spool), self.picked_up)
         else:
+            self.pickup_pause = PICKUP_SECONDS
             self.loop.after(PICKUP_SECONDS, self.pick_up)
 
     def picked_up(self) -> None:
         """The drop-box was emptied."""
         self.spool_scan(due=True)
-        self.loop.after(PICKUP_SECONDS, self.pick_up)
+        self.loop.after(self.pickup_pause, self.pick_up)
 
     def sweep(self) -> None:
         """Have removed what crashes left in the spool, now and then."""
@@ -376,9 +423,23 @@ class Runner:
         """Somebody asks something; a child of its own answers what takes reading."""
         try:
             connection, _ = self.inherited.channels["commands"].accept()
-        except OSError:
+        except OSError as error:
+            if not isinstance(error, (BlockingIOError, ConnectionError)):
+                self.rest_from_commands(error)
             return
         commands.answer(self, connection)
+
+    def rest_from_commands(self, error: OSError) -> None:
+        """The system has no descriptors left: do not spin."""
+        events.role(self.log, "runner", f"cannot take commands: {error.strerror}")
+        listening = self.inherited.channels["commands"].fileno()
+        self.loop.unwatch(listening)
+
+        def listen_again() -> None:
+            if not self.draining:
+                self.loop.watch(listening, self.command)
+
+        self.loop.after(1.0, listen_again)
 
     def deliverers(self) -> int:
         """How many delivery processes there are."""

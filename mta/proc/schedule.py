@@ -25,6 +25,7 @@ class Entry:
     queue_run: bool = False
     state: str = "waiting"  # waiting, due, running
     again: bool = False  # asked for once more while it was running
+    crashes: int = 0  # of the processes that tried it
 
 
 @dataclass(slots=True)
@@ -60,6 +61,8 @@ class Schedule:
         entry.state, entry.next_try = "waiting", until
         entry.force = entry.queue_run = False
         heapq.heappush(self._heap, (until, entry.message_id))
+        if len(self._heap) > 2 * len(self.entries) + 1000:
+            self._clear_out()
 
     def make_due(self, entry: Entry, *, force: bool = False, queue_run: bool = False) -> None:
         """It is to be tried as soon as its turn comes."""
@@ -120,7 +123,30 @@ class Schedule:
 
     def forget(self, entry: Entry) -> None:
         """It is no longer in the spool."""
-        self.entries.pop(entry.message_id, None)
+        if self.entries.pop(entry.message_id, None) is not None and entry.state == "due":
+            self._step_out(entry)
+            entry.state = "waiting"
+
+    def _step_out(self, entry: Entry) -> None:
+        """Take a message out of the line in which it stands."""
+        line = self._lines[entry.destination]
+        waiting = line.senders[entry.sender]
+        waiting.remove(entry.message_id)
+        self.due -= 1
+        if not waiting:
+            del line.senders[entry.sender]
+        self._crowded -= not line.senders
+        if not line.running and not line.senders:
+            del self._lines[entry.destination]
+
+    def _clear_out(self) -> None:
+        """Keep one time for each message that waits: runs of the queue leave many."""
+        self._heap = [
+            (entry.next_try, entry.message_id)
+            for entry in self.entries.values()
+            if entry.state == "waiting" and entry.next_try
+        ]
+        heapq.heapify(self._heap)
 
     def _first(self, line: _Line) -> Entry:
         sender, waiting = next(iter(line.senders.items()))

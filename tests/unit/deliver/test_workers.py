@@ -277,3 +277,19 @@ def test_descriptors_do_not_pile_up(launcher: Launcher, parcel: Parcel) -> None:
     assert len(os.listdir("/proc/self/fd")) == before
     workers.close()
     assert len(os.listdir("/proc/self/fd")) == before - 1
+
+
+def test_a_worker_carries_no_more_than_it_may(launcher: Launcher, parcel: Parcel) -> None:
+    workers = Workers(launcher.start(carry_all), max_use=2)
+    said = [carry(workers, Job(parcel))[0][0].text for _ in range(5)]
+    assert said == ["worker 1", "worker 1", "worker 2", "worker 2", "worker 3"]
+    workers.close()
+
+
+def test_with_zero_each_parcel_has_a_worker_of_its_own(
+    launcher: Launcher, parcel: Parcel
+) -> None:
+    workers = Workers(launcher.start(carry_all), max_use=0)
+    said = [carry(workers, Job(parcel))[0][0].text for _ in range(2)]
+    assert said == ["worker 1", "worker 2"]
+    workers.close()

@@ -100,3 +100,33 @@ def test_nothing_is_kept_of_destinations_that_are_done() -> None:
     order(schedule, 4)
     assert schedule.entries == {}
     assert not schedule._lines
+
+
+def test_a_message_that_is_removed_while_its_turn_comes_is_not_tried() -> None:
+    schedule = Schedule()
+    for message_id in ("a", "b"):
+        due(schedule, message_id, "s", "d")
+    schedule.forget(schedule.entries["a"])
+    assert schedule.due == 1
+    assert order(schedule, 4) == ["b"]
+    assert schedule.due == 0
+    assert not schedule._lines
+
+
+def test_a_message_that_comes_back_has_one_place_in_the_line() -> None:
+    schedule = Schedule()
+    due(schedule, "a", "s", "d")
+    schedule.forget(schedule.entries["a"])
+    due(schedule, "a", "s", "d")
+    assert order(schedule, 4) == ["a"]
+    assert schedule.due == 0
+
+
+def test_queue_runs_leave_one_time_for_each_message() -> None:
+    schedule = Schedule()
+    entry = schedule.add("a", "s", "d")
+    for _ in range(5000):
+        schedule.wait(entry, 1e9)
+    assert len(schedule._heap) <= 1003
+    schedule.advance(1e9)
+    assert order(schedule, 4) == ["a"]
