@@ -11,6 +11,7 @@ import contextlib
 import os
 import signal
 import socket
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 
@@ -21,6 +22,10 @@ from mta.unix import frames, process
 from mta.unix.loop import Loop
 
 IDLE_SECONDS = 30.0
+# With so many receivers a connection waits a moment, as one of them will most likely come
+# free sooner than another process could be made.
+WARM = 4
+MOMENT_SECONDS = 0.005
 
 
 class Receiver:
@@ -61,6 +66,7 @@ class Pool:
         self.panic = panic
         self.receivers: dict[int, Receiver] = {}
         self.free: list[Receiver] = []
+        self.waiting: deque[tuple[socket.socket, Serve]] = deque()
         self.closing = False
 
     @property
@@ -70,7 +76,23 @@ class Pool:
 
     def hand(self, connection: socket.socket, order: Serve) -> bool:
         """Give a connection to a receiver; False if there may be no more of them."""
-        while self.free or self.grow():
+        if self.given(connection, order):
+            return True
+        # Those whose channel is closed are on their way out and take nobody's place.
+        staying = sum(1 for each in self.receivers.values() if each.channel.fileno() >= 0)
+        if self.most and staying + len(self.waiting) >= self.most:
+            return False
+        if staying < WARM:
+            self.grow()
+            return self.given(connection, order)
+        if not self.waiting:
+            self.loop.after(MOMENT_SECONDS, self.grow_for_waiting)
+        self.waiting.append((connection.dup(), order))
+        return True
+
+    def given(self, connection: socket.socket, order: Serve) -> bool:
+        """True if a free receiver has the connection now."""
+        while self.free:
             receiver = self.free.pop()
             try:
                 frames.send(receiver.channel, order, [connection.fileno()])
@@ -82,12 +104,29 @@ class Pool:
             return True
         return False
 
-    def grow(self) -> bool:
-        """Fork another receiver, if there may be one.  Raises OSError if that fails."""
-        # Those whose channel is closed are on their way out and take nobody's place.
-        staying = sum(1 for each in self.receivers.values() if each.channel.fileno() >= 0)
-        if self.most and staying >= self.most:
-            return False
+    def give_waiting(self) -> None:
+        """Connections that have waited a moment go to receivers that have come free."""
+        while self.waiting and self.free:
+            connection, order = self.waiting.popleft()
+            with connection:
+                if not self.given(connection, order):
+                    self.over(order.address)
+
+    def grow_for_waiting(self) -> None:
+        """The moment is over: new receivers for those that still wait."""
+        for _ in range(len(self.waiting)):
+            try:
+                self.grow()
+            except OSError:
+                break
+        self.give_waiting()
+        while self.waiting:
+            connection, order = self.waiting.popleft()
+            connection.close()
+            self.over(order.address)
+
+    def grow(self) -> None:
+        """Fork another receiver.  Raises OSError if that fails."""
         ours, theirs = frames.pair()
         try:
             pid = process.run_child(partial(self.work, theirs), panic=self.panic)
@@ -101,7 +140,6 @@ class Pool:
         self.free.append(receiver)
         ours.setblocking(False)
         self.loop.watch(ours.fileno(), partial(self.heard, receiver))
-        return True
 
     def heard(self, receiver: Receiver) -> None:
         """A receiver is free again, or has gone."""
@@ -122,6 +160,7 @@ class Pool:
         else:
             receiver.idle_since = clock.monotonic()
             self.free.append(receiver)
+            self.give_waiting()
 
     def lost(self, receiver: Receiver) -> None:
         """A receiver has gone, or must go."""

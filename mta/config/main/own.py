@@ -21,13 +21,13 @@ class Own(Configured):
     )
     receiver_max_use = Option(
         kinds.integer,
-        "100",
+        "1000",
         "How many connections a receiver serves before it makes room for a fresh one; "
         "0 for a process of its own for each connection.",
     )
     deliver_max_use = Option(
         kinds.integer,
-        "100",
+        "1000",
         "How many messages a delivery process handles before it leaves; "
         "0 for a process of its own for each message.",
     )
@@ -36,7 +36,7 @@ class Own(Configured):
     )
     worker_max_use = Option(
         kinds.integer,
-        "100",
+        "1000",
         "How many parcels a process that runs transports carries before it leaves; "
         "0 for a process of its own for each parcel.",
     )
