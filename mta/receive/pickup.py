@@ -52,6 +52,8 @@ def empty(service: Service, spool: Spool) -> int:
         return 0
     taken = 0
     try:
+        if not box.lock():
+            return 0
         seen: Counter[int] = Counter()
         for file in box.waiting():
             seen[file.uid] += 1

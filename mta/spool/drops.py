@@ -8,6 +8,7 @@ for the format and for why a file is believed.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import re
 import stat
@@ -115,6 +116,18 @@ class Box:
     def __init__(self, root: int) -> None:
         """Open it; `root` is a descriptor of the spool's directory.  Raises OSError."""
         self.directory = open_dir("drop", at=root)
+
+    def lock(self) -> bool:
+        """Be the only one who empties it, until `close`; False if somebody else is at it.
+
+        Two runners are there while the configuration is read again.  Strangers cannot hold the
+        lock, as they may not open the directory.
+        """
+        try:
+            fcntl.flock(self.directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
 
     def waiting(self) -> list[Waiting]:
         """The complete files, the oldest first; the caller decides how many of each user."""

@@ -151,6 +151,9 @@ class Message:
         try:
             fd = open_at(self._directory, name, flags | os.O_CREAT | os.O_EXCL, FILE_MODE)
         except FileExistsError:
+            if _is_planted(self._spool, self._directory, name):
+                unlink_quietly(self._directory, name)
+                return self._open_journal(name)
             fd = open_at(self._directory, name, flags)
         else:
             self._journal = fd
@@ -325,10 +328,22 @@ def _read_envelope(spool: Spool, directory: int, message_id: str) -> Envelope:
 
 def _read_journal(spool: Spool, directory: int, message_id: str) -> list[str] | None:
     """The addresses in -J; None if there is none."""
+    name = f"{message_id}-J"
     try:
-        return list(addresses_in_journal(_read_file(spool, directory, f"{message_id}-J")))
+        if _is_planted(spool, directory, name):
+            return None
+        return list(addresses_in_journal(_read_file(spool, directory, name)))
     except FileNotFoundError:
         return None
+
+
+def _is_planted(spool: Spool, directory: int, name: str) -> bool:
+    """True for a -J of the network user, who can make names here, but keeps no journals.
+
+    With it he would have others' mail forgotten: it counts for nothing.
+    """
+    uid = os.stat(name, dir_fd=directory, follow_symlinks=False).st_uid
+    return uid in spool.owners and uid not in (spool.owner, os.geteuid())
 
 
 def _journal_line(address: str) -> bytes:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 
 from mta.receive import pickup
 from mta.spool.dropbox import Drop
+from mta.spool.drops import Box
 from tests.unit.receive.conftest import Post
 from tests.unit.receive.test_local import PLAIN
 
@@ -61,3 +62,14 @@ def test_a_message_that_cannot_be_taken_now_stays(post: Maker) -> None:
     leave(mail, b"\n")
     assert pickup.empty(mail.service, mail.service.spool) == 0
     assert pickup.is_waiting(mail.service.spool)
+
+
+def test_two_at_a_time_do_not_take_the_same_file(post: Maker) -> None:
+    mail = post()
+    spool = mail.service.spool
+    leave(mail, b"Subject: x\n\nbody\n")
+    other = Box(spool.root)
+    assert other.lock()
+    assert pickup.empty(mail.service, spool) == 0
+    other.close()
+    assert pickup.empty(mail.service, spool) == 1

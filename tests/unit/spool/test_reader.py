@@ -322,3 +322,19 @@ def test_no_descriptor_is_lost_by_opening(
     except SpoolError:
         pass
     assert sorted(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to make files of others")
+def test_a_journal_of_the_network_user_counts_for_nothing(spool: Spool) -> None:
+    network = 64001
+    spool.owners = frozenset({os.geteuid(), network})
+    store(spool)
+    planted = place(spool) / f"{ID}-J"
+    planted.write_bytes(b"a@example\nalice@example.org\nbob@example.org\n")
+    os.chown(planted, network, network)
+    with held(spool) as message:
+        assert not message.has_journal
+        assert message.envelope.nonrecipients == frozenset()
+        message.journal(["a@example"], sync=False)
+    assert planted.read_bytes() == b"a@example\n"
+    assert planted.stat().st_uid == os.geteuid()
