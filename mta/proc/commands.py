@@ -149,6 +149,9 @@ class Conversation:
                 self.say(status(runner))
             case List():
                 only = None if admin else self.peer.uid
+                # What the network user took from strangers is not his own.
+                if only == runner.inherited.identities.network.uid:
+                    only = -1
                 self.child(partial(show, runner.spool, runner.schedule, self.connection, only))
             case _ if not admin:
                 self.say(Denied("only root, the mail user and admin_groups may do that"))

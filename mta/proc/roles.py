@@ -163,6 +163,8 @@ def inherit(arguments: Sequence[str]) -> Inherited:
 
 def drop(who: privilege.Identity) -> None:
     """Become the role's user for good.  Started by somebody else it is only verified."""
+    if os.geteuid() == 0:
+        privilege.drop_capabilities()
     privilege.become(who)
     privilege.seal()
 

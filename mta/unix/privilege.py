@@ -82,7 +82,7 @@ def seal() -> None:
 
 
 def drop_capabilities() -> None:
-    """Empty the bounding set as far as this process may; root processes do not call this."""
+    """Empty the bounding set as far as this process may; called just before `become`."""
     libc = ctypes.CDLL(None, use_errno=True)
     for capability in range(_LAST_CAPABILITY + 1):
         libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
