@@ -75,15 +75,27 @@ class Drop:
             # Whatever the caller's umask is: the reader wants exactly this mode.
             os.fchmod(self._fd, FILE_MODE)
             os.fsync(self._fd)
+            # Made ready before the hand-over: after it nothing may fail but the disk.
+            file_system = _FileSystem()
             os.rename(self._draft, self._final)
         except BaseException:
             self.abandon()
             raise
         try:
-            _sync_file_system(self._fd)
+            file_system.sync(self._fd)
+        except OSError:
+            self._take_back()
+            raise
         finally:
             os.close(self._fd)
             self._fd = -1
+
+    def _take_back(self) -> None:
+        """The caller will be told that it failed, and may send the message again."""
+        try:
+            os.unlink(self._final)
+        except OSError:
+            return  # the mail system was faster
 
     def abandon(self) -> None:
         """Remove what was written, unless it was handed over."""
@@ -97,9 +109,27 @@ class Drop:
             return  # swept after a day
 
 
-def _sync_file_system(fd: int) -> None:
-    """Make the rename last.  The directory cannot be synced: we may not open it."""
-    import ctypes  # slow to load, and rarely needed
+class _FileSystem:
+    """Makes the rename last.  The directory cannot be synced: we may not open it."""
 
-    if ctypes.CDLL(None).syncfs(fd) != 0:
-        os.sync()
+    __slots__ = ("_library",)
+
+    def __init__(self) -> None:
+        self._library: object = None
+        try:
+            import ctypes  # slow to load, and rarely needed
+
+            self._library = ctypes.CDLL(None, use_errno=True)
+        except (ImportError, OSError):
+            return  # then everything is synced
+
+    def sync(self, fd: int) -> None:
+        """Sync the file system that this file is on."""
+        syncfs = getattr(self._library, "syncfs", None)
+        if syncfs is None:
+            os.sync()
+        elif syncfs(fd) != 0:
+            import ctypes
+
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))

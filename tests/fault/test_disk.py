@@ -59,13 +59,17 @@ def answer(client: Client, token: str) -> bytes:
 @pytest.mark.parametrize(("error", "code"), [("ENOSPC", b"452"), ("EIO", b"451")])
 def test_reception_survives_an_error_of_any_call_that_writes(error: str, code: bytes) -> None:
     strace.needs_strace()
-    config = CONFIG.replace("split_spool", "queue_only\nsplit_spool")
+    # In one directory every message takes the same calls, once the first has been taken.
+    config = CONFIG.replace(
+        "split_spool_directory = true", "queue_only\nsmtp_accept_max_nonmail = 1000"
+    )
     with daemon.prepared(config) as mta:
         mta.start()
         client = Client(mta)
+        assert client.send(conversation.new_token())
         pid = the_process(mta, "mta: receiver [127.0.0.1]")
         lines = strace.trace(pid, lambda: client.send(conversation.new_token()))
-        strikes = [each for each in strace.strikes(lines) if each.call in WRITING.split(" ")]
+        strikes = strace.strikes(lines, WRITING)
         assert {"openat", "write", "fdatasync", "fsync"} <= {each.call for each in strikes}
         accepted, replies = spooled(mta), []
         for strike in strikes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -201,3 +202,16 @@ def test_leaving_a_message_needs_few_modules() -> None:
         "mta.spool",
         "mta.spool.dropbox",
     }
+
+
+def test_a_message_whose_hand_over_may_not_last_is_taken_back(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: object, fd: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("mta.spool.dropbox._FileSystem.sync", fail)
+    drop = Drop(path, RECORDS)
+    with pytest.raises(OSError, match="Input/output error"):
+        drop.commit()
+    assert os.listdir(Path(path, "drop")) == []
