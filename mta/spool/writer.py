@@ -5,8 +5,8 @@ and will be delivered or bounced even if the power fails now; when anything rais
 and the spool is as it was before.  The order that makes this true:
 
     1  create ID-D, lock it, write; a -D without a -H is not a message
-    2  sync ID-D
-    3  write the envelope as hdr.ID, a name that nobody looks for, and sync it
+    2  write the envelope as hdr.ID, a name that nobody looks for
+    3  sync ID-D, then hdr.ID; with both written before, the disk often does it in one go
     4  rename hdr.ID to ID-H: the one instant of acceptance
     5  sync the directory, which makes both names last; only then may the sender be told
 
@@ -99,8 +99,7 @@ class Incoming:
         """
         assert envelope.id == self.id
         try:
-            os.fdatasync(self._fd)
-            draft = _write_draft(self._directory, envelope, self._made)
+            draft = _write_draft(self._directory, envelope, self._made, before=self._fd)
             os.rename(draft, f"{self.id}-H", **_within(self._directory))
             self._made[-1] = f"{self.id}-H"
             os.fsync(self._directory)
@@ -146,7 +145,7 @@ def rewrite(directory: int, envelope: Envelope) -> None:
     """
     made: list[str] = []
     try:
-        draft = _write_draft(directory, envelope, made)
+        draft = _write_draft(directory, envelope, made, before=-1)
         os.rename(draft, f"{envelope.id}-H", **_within(directory))
         made.clear()
         os.fsync(directory)
@@ -158,8 +157,11 @@ def rewrite(directory: int, envelope: Envelope) -> None:
                 os.unlink(name, dir_fd=directory)
 
 
-def _write_draft(directory: int, envelope: Envelope, made: list[str]) -> str:
-    """Write hdr.ID durably and note its name in `made` as soon as it exists."""
+def _write_draft(directory: int, envelope: Envelope, made: list[str], *, before: int) -> str:
+    """Write hdr.ID durably and note its name in `made` as soon as it exists.
+
+    The descriptor `before`, unless it is -1, is synced first, when all is written.
+    """
     octets = encode(envelope)
     name = f"hdr.{envelope.id}"
     try:
@@ -173,6 +175,8 @@ def _write_draft(directory: int, envelope: Envelope, made: list[str]) -> str:
         is_ours = os.geteuid() == os.fstat(directory).st_uid
         os.fchmod(fd, FILE_MODE if is_ours else FOREIGN_HEADER_MODE)
         write_all(fd, octets)
+        if before >= 0:
+            os.fdatasync(before)
         os.fdatasync(fd)
     finally:
         os.close(fd)
