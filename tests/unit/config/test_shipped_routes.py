@@ -15,7 +15,7 @@ from mta.expand.context import Context, Message, Place
 from mta.expand.run import expand
 from mta.lookup.api import Tables
 from mta.net.interfaces import listen_addresses
-from mta.route.api import Address, Delivery, Undeliverable
+from mta.route.api import Delivery, Undeliverable, address_of
 from mta.route.engine import load_routers
 from mta.transport.drivers.appendfile import Appendfile
 from mta.transport.engine import load_transports
@@ -60,9 +60,8 @@ def demo() -> Configuration:
 def route(
     conf: Configuration, text: str, *, first: bool = True
 ) -> Delivery | Undeliverable | None:
-    local_part, _, domain = text.partition("@")
     ctx = Context(conf, Tables(), message=Message(first_delivery=first))
-    [routed] = load_routers(conf).route(ctx, Address(text, local_part, domain))
+    [routed] = load_routers(conf).route(ctx, address_of(text))
     return routed if isinstance(routed, Delivery | Undeliverable) else None
 
 
