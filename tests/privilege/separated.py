@@ -142,3 +142,24 @@ def files(pid: int) -> list[str]:
 
 def nobody() -> int:
     return pwd.getpwnam("nobody").pw_uid
+
+
+@contextmanager
+def held(uid: int, code: str, *arguments: object) -> Iterator[str]:
+    """Run Python as a user until the block ends; its first line."""
+    start = f"import os, socket, sys; sys.path.insert(0, {str(TREE)!r})\n{code}"
+    with subprocess.Popen(
+        [sys.executable, "-I", "-c", start, *map(str, arguments)],
+        user=uid,
+        group=uid,
+        extra_groups=[],
+        cwd="/",
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as child:
+        assert child.stdout is not None
+        try:
+            yield child.stdout.readline()
+        finally:
+            child.kill()
