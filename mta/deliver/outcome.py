@@ -168,11 +168,9 @@ class Progress:
         host = outcome.host
         if outcome.host_address:
             host = f"{host} [{outcome.host_address}]"
-        # An error of the system has no colon before it: as Exim writes it.
-        separator = " " if outcome.code > 0 else ": "
-        line = f"H={host}{separator}{outcome.text}"
-        events.note(self._log, self._message.id, line)
-        self._note(line)
+        text, code = outcome.text, outcome.code
+        events.host_failed(self._log, self._message.id, host, text, code=code)
+        self._note(events.failed_host(host, text, code))
 
     def _note(self, line: str) -> None:
         self._lines.append(line)

@@ -8,6 +8,9 @@ Message texts that administrators search for never change without a line in HIST
 
 from __future__ import annotations
 
+import os
+
+from mta.base.text import lower
 from mta.log.sink import Log
 
 
@@ -18,7 +21,7 @@ def _fields(**fields: object) -> str:
 def client(name: str, helo: str, address: str, port: int = 0) -> str:
     """A client as the log shows it: `name (helo) [address]`, without what is not known."""
     parts = [name] if name else []
-    if helo and helo.casefold() != name.casefold():
+    if helo and lower(helo) != lower(name):
         parts.append(f"({helo})")
     parts.append(f"[{address}]:{port}" if port else f"[{address}]")
     return " ".join(parts)
@@ -89,8 +92,26 @@ def deferred(
     code: int = 0,
 ) -> None:
     """==  An address has to wait."""
-    shown = _fields(R=router, T=transport, H=host)
-    log.main(f"{message_id} == {address}{shown} defer ({code}): {text}")
+    where = f" H={host}" if host else ""
+    system = os.strerror(code) if code > 0 else ""
+    # What the system said stands before the host, what we say behind it.
+    said = "" if text == system else f": {text}"
+    word = f": {system}" if system else ""
+    shown = _fields(R=router, T=transport)
+    log.main(f"{message_id} == {address}{shown} defer ({code}){word}{where}{said}")
+
+
+def host_failed(log: Log, message_id: str, host: str, text: str, *, code: int = 0) -> None:
+    """H=  A host was tried and failed, whatever becomes of the recipients."""
+    log.main(f"{message_id} {failed_host(host, text, code)}")
+
+
+def failed_host(host: str, text: str, code: int) -> str:
+    """The words for a host that failed."""
+    system = os.strerror(code) if code > 0 else ""
+    if text == system:
+        return f"H={host} {text}"
+    return f"H={host}: {text}{f': {system}' if system else ''}"
 
 
 def failed(

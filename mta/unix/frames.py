@@ -22,7 +22,7 @@ from typing import Any, TypeVar, get_type_hints
 
 from mta.base.errors import ProtocolError
 from mta.base.registry import Registry
-from mta.base.text import to_bytes, to_text
+from mta.base.text import is_number, to_bytes, to_text
 
 LIMIT = 65536
 MOST_DESCRIPTORS = 16
@@ -112,7 +112,7 @@ def _value(kind: str, octets: bytes) -> object:
     if kind == "str":
         return to_text(octets)
     digits = octets[1:] if octets.startswith(b"-") else octets
-    if not digits.isdigit() or len(digits) > 20:
+    if not is_number(to_text(digits)) or len(digits) > 20:
         raise ProtocolError(f"{octets[:40]!r} is not a number")
     return int(octets)
 
