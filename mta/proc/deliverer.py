@@ -42,7 +42,10 @@ class Prepared:
 def prepare(inherited: roles.Inherited, spool: Spool) -> Prepared:
     """Compile what deliveries need.  Raises ConfigError."""
     return Prepared(
-        inherited, spool, load_routers(inherited.conf), load_transports(inherited.conf)
+        inherited,
+        spool,
+        load_routers(inherited.conf, inherited.log.panic),
+        load_transports(inherited.conf),
     )
 
 

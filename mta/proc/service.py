@@ -27,7 +27,7 @@ def make_service(
     conf = inherited.conf
     prepare(conf)
     made = service.Service(conf, load_acls(conf), spool, inherited.log, Tables())
-    made.verifier = by_routing(load_routers(conf))
+    made.verifier = by_routing(load_routers(conf, inherited.log.panic))
     made.converse = session.converse
     if arrived is not None:
         made.arrived = arrived
