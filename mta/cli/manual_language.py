@@ -47,7 +47,8 @@ def _see_also(page: Page, *names: str) -> None:
 
 
 def _doc(thing: object) -> str:
-    return inspect.cleandoc(getattr(thing, "__doc__", None) or "")
+    # None has a docstring of its own since Python 3.13.
+    return "" if thing is None else inspect.cleandoc(getattr(thing, "__doc__", None) or "")
 
 
 # ---- mta.conf(5)

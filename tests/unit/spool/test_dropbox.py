@@ -196,8 +196,7 @@ def test_leaving_a_message_needs_few_modules() -> None:
         text=True,
         check=True,
     )
-    assert set(result.stdout.split()) == {
-        "__future__",
+    assert set(result.stdout.split()) - {"__future__"} == {
         "mta",
         "mta.spool",
         "mta.spool.dropbox",
