@@ -37,6 +37,10 @@ RECIPIENT_SPACE = 48000
 LINE_CHUNK = 65536
 
 
+class NotTaken(Exception):
+    """The daemon turned us away before it read what we want: another way may be tried."""
+
+
 class Unknown(Exception):
     """The daemon was told, and what became of it cannot be known."""
 
@@ -50,7 +54,10 @@ def run(name: str, request: Request) -> int:
     try:
         channel = connect(found.spool)
         if channel is not None:
-            return _converse(name, request, channel)
+            try:
+                return _converse(name, request, channel)
+            except NotTaken:
+                channel = None  # too many are at it
         if _wants_own_processes(request) and place.may_start(found.spool):
             return _alone(name, request, found)
         if request.mode == "smtp":
@@ -171,6 +178,10 @@ def _converse(name: str, request: Request, channel: _socket.socket) -> int:
         ancillary = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)]
         channel.sendmsg([frames[-1]], ancillary)
         answer = channel.recv(FRAME_LIMIT)
+    except (BrokenPipeError, ConnectionResetError) as error:
+        # Not sent, or not read: frames are read in order, and this is what the kernel says
+        # when the last of them was not.
+        raise NotTaken from error
     except OSError as error:
         raise Unknown(f"the daemon did not answer: {error.strerror or error}") from error
     finally:
@@ -221,7 +232,10 @@ def _alone(name: str, request: Request, found: place.Place) -> int:
             channel = dial(address)
             if channel is None:
                 return complain(name, "the processes do not answer", os.EX_TEMPFAIL)
-            return _converse(name, request, channel)
+            try:
+                return _converse(name, request, channel)
+            except NotTaken as error:
+                raise Unknown("the processes ended") from error
     except ChildProcessError:
         return complain(name, f"{found.file} cannot be used", os.EX_CONFIG)
 

@@ -28,6 +28,9 @@ from mta.smtpd import session
 from mta.spool.layout import Spool
 from mta.unix import frames, process
 
+# What a local program may take in all; then the process ends, and with it the connection.
+CONVERSATION_SECONDS = 4 * 3600
+
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
@@ -62,7 +65,10 @@ def run_local(prepared: Prepared, channel: socket.socket) -> int:
     """The life of a receiver for local programs, from the fork on."""
 
     def conversation(connection: socket.socket, order: Serve) -> None:
+        # The caller's descriptor may be of a kind that no deadline of ours can interrupt.
+        signal.alarm(CONVERSATION_SECONDS)
         local.serve(prepared.service, connection)
+        signal.alarm(0)
 
     return _serve(prepared, channel, "mta: receiver local", conversation)
 

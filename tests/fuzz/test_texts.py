@@ -30,19 +30,22 @@ EXPANSION = text_of(
     "${sg{",
     "${extract{1}{:}", "and{", "match", "${lookup{x}lsearch{/nowhere}}", "${length_3:", "yes",
     "${map{", "${reduce{", "${filter{", "$item", "$value", "${hash_5_9:", "${eval:", "1+",
-    "9" * 30,    "${substr_-1_2:", "${tr{", "${base62:", "${reverse_ip:", "::1", "match_domain", "isip",
+    "9" * 30,
+    "${substr_-1_2:", "${tr{", "${base62:", "${reverse_ip:", "::1", "match_domain", "isip",
     "\\N",
     "fail", "${expand:", "${quote:", "(a+)+$", "exists", "${length{",
     "${sort{", "${listextract{",
 )  # fmt: skip
 CONFIG = text_of(
-    "begin ", "routers", "acl", "transports", "retry", "rewrite", "\nx:\n", "driver = accept\n",
+    "begin ", "routers", "acl", "transports", "retry", "rewrite",
+    "\nx:\n", "driver = accept\n",
     "driver = redirect\n", "domainlist ", "= a : b\n", ".include ", ".ifdef X\n", ".endif\n",
     ".else\n", "X = y\n", "X == z\n", "accept ", "deny message = ", "hide ",
     "spool_directory = /s\n",
     "smtp_accept_max = ", "1k", "no_", "macro", "* * F,1h,1m\n", "\\\n", '"',
     "acl_smtp_rcpt = x\n",
-    "never_users = root\n", "domains = ", "hosts = ", "condition = ", "verify = recipient", "1h2m",
+    "never_users = root\n", "domains = ", "hosts = ", "condition = ", "verify = recipient",
+    "1h2m",
 )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import socket
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from mta.unix import frames
 from tests.fault.strace import titled
 from tests.harness import clients, mailbox
 from tests.harness.daemon import Running
+from tests.harness.source import TREE
 from tests.harness.wait import until
 from tests.privilege import separated
 from tests.privilege.separated import ALICE, BOB, as_user, descriptor, needs_root, the_process
@@ -308,6 +310,24 @@ sys.stdin.read()
 """
 
 
+def leaves_mail_in_the_box(mta: Running) -> None:
+    """Who has too many connections open is turned away, and his mail is taken nevertheless."""
+    before = len(mailbox.messages(mta.maildir("alice")))
+    sent = subprocess.run(
+        [TREE / "bin" / "sendmail", *mta.arguments(), "alice@local.test"],
+        input=b"Subject: by another way\n\nbody\n",
+        user=ALICE,
+        group=ALICE,
+        extra_groups=[],
+        cwd="/",
+        capture_output=True,
+        timeout=30,
+        check=False,
+    )
+    assert (sent.returncode, sent.stderr) == (0, b"")
+    assert "Subject: by another way" in newest(mta, "alice", before)
+
+
 @pytest.mark.parametrize(("name", "first"), [("submit", "more\\0"), ("control", "list\\0")])
 def test_a_thousand_connections_of_one_user_keep_nobody_else_out(
     mta: Running, name: str, first: str
@@ -318,6 +338,8 @@ def test_a_thousand_connections_of_one_user_keep_nobody_else_out(
         assert said == "held\n"
         works(mta)
         assert len(mta.processes()) < 100
+        if name == "submit":
+            leaves_mail_in_the_box(mta)
         listed = mta.run("mailq", "-C", str(mta.config), *mta.arguments()[2:])
         assert listed.returncode == 0, listed.stderr
     assert roles(mta) == before
