@@ -219,6 +219,8 @@ def serve(listener: socket.socket, script: Script, place: Path) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
         connection, _ = listener.accept()
+        # Several short answers to pipelined commands must not wait for acknowledgements.
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if os.fork() == 0:
             listener.close()
             with suppress(Hangup, OSError):

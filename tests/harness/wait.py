@@ -9,10 +9,12 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def until(condition: Callable[[], T], seconds: float, what: str) -> T:
+def until(
+    condition: Callable[[], T], seconds: float, what: str, *, most_often: float = 0.002
+) -> T:
     """The first true value of `condition`; fails the test when there is none in time."""
     deadline = time.monotonic() + seconds
-    pause = 0.002
+    pause = most_often
     while True:
         value = condition()
         if value:
@@ -20,4 +22,4 @@ def until(condition: Callable[[], T], seconds: float, what: str) -> T:
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {seconds:g} seconds: {what}")
         time.sleep(pause)
-        pause = min(0.05, pause * 1.5)
+        pause = max(most_often, min(0.05, pause * 1.5))
