@@ -25,7 +25,9 @@ octets = strategies.binary(max_size=300)
 def text_of(*words: str) -> strategies.SearchStrategy[str]:
     """Texts made of these words, of single characters and of any others."""
     word = strategies.sampled_from([*words, *'"\\()<>@,;:.[]{}$= \t\r\n\0\x7f\x85é'])
-    anything = strategies.text(max_size=8) | strategies.characters()
+    # Only such text as octets can be read as; those that are no UTF-8 come as `octets`.
+    characters = strategies.characters(exclude_categories=("Cs",))
+    anything = strategies.text(characters, max_size=8)
     parts = strategies.lists(word | word | word | anything, max_size=30)
     return parts.map("".join)
 
