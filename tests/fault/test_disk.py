@@ -79,9 +79,10 @@ def test_reception_survives_an_error_of_any_call_that_writes(error: str, code: b
             replies.append(said[:3])
             made = set(spooled(mta)) - before
             if said.startswith(b"250"):
-                # Only a log that cannot be written does not count.
+                # A log that cannot be written does not count; nor does a file that was only
+                # read, which one message may need and the next one not.
                 assert len(made) == 2, strike
-                assert strike.call == "write"
+                assert strike.call in ("write", "openat")
             else:
                 assert said.startswith(code), (strike, said)
                 assert made == set(), strike
