@@ -73,10 +73,14 @@ class Client:
     def send(self, octets: bytes) -> None:
         """Send, reading meanwhile, so that neither side waits for the other for ever."""
         view = memoryview(octets)
+        poller = select.poll()  # select() knows only the first thousand descriptors
+        poller.register(self.sock, select.POLLIN | select.POLLOUT)
         while view:
-            readable, writable, _ = select.select([self.sock], [self.sock], [], PATIENCE)
-            assert readable or writable, "the server reads no more"
-            if readable:
+            ready = poller.poll(PATIENCE * 1000)
+            assert ready, "the server reads no more"
+            (_, events) = ready[0]
+            writable = events & select.POLLOUT
+            if events & ~select.POLLOUT:
                 octets = self.sock.recv(65536)
                 self.buffer += octets
                 if not octets:
