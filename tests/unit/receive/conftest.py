@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -55,8 +56,9 @@ class Post:
 
 
 @pytest.fixture
-def post(tmp_path: Path) -> Callable[[str], Post]:
+def post(tmp_path: Path) -> Iterator[Callable[[str], Post]]:
     """Makes a service with these lines of configuration."""
+    opened = ExitStack()
 
     def make(text: str = "") -> Post:
         file = tmp_path / "mta.conf"
@@ -68,10 +70,14 @@ def post(tmp_path: Path) -> Callable[[str], Post]:
         layout.prepare(conf.queue.spool_directory, split=False)
         spool = layout.Spool(conf.queue.spool_directory, split=False)
         os.umask(0o022)
+        opened.callback(spool.close)
         log = open_log(str(tmp_path / "%slog"))
+        for fd in log.fds():
+            opened.callback(os.close, fd)
         service = Service(conf, load_acls(conf), spool, log, Tables())
         made = Post(service, tmp_path)
         service.arrived = lambda *hint: made.hints.append(hint)
         return made
 
-    return make
+    with opened:
+        yield make
