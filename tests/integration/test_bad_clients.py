@@ -49,6 +49,11 @@ def spooled(mta: Running) -> list[str]:
     return [file.name for file in (mta.spool / "input").rglob("*") if file.is_file()]
 
 
+def greeting(mta: Running) -> bytes:
+    with socket.create_connection(mta.address, 5) as connection:
+        return connection.recv(512)
+
+
 def conversing(mta: Running) -> list[int]:
     """The receivers that have a client."""
     assert mta.process is not None
@@ -99,6 +104,8 @@ def test_a_client_that_vanishes_at_any_stage_leaves_nothing(way: str) -> None:
                 linger = struct.pack("ii", 1, 0)
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             connection.close()
+        # Those that still wait to be taken count as clients until somebody has looked.
+        until(lambda: greeting(mta).startswith(b"220"), 10.0, "room for another client")
         until(lambda: not conversing(mta), 5.0, "the end of all conversations")
         still_serves(mta)
 
