@@ -20,7 +20,7 @@ from mta.config import load
 from mta.config import show as settings
 from mta.config.model import Configuration
 from mta.config.template import template
-from mta.expand.compile import compile_template, prepare
+from mta.expand.compile import compile_template
 from mta.expand.context import Context
 from mta.expand.run import expand
 from mta.lookup.api import Tables
@@ -107,14 +107,16 @@ def expanded(conf: Configuration, text: str) -> str:
 
 def examine(file: str, macros: dict[str, str]) -> tuple[str, list[str]]:
     """What makes a configuration unusable ("" for nothing), and what else is to be said."""
+    from mta.proc import reach, roles
     from mta.proc.checker import compile_all
 
     try:
         conf = load.load(file, macros)
-        compile_all(conf)
+        # A string that cannot be compiled fails when it is used, as in Exim; better said now.
+        failing = compile_all(conf)
+        if os.geteuid() == 0:
+            reach.require(roles.identities(conf))
     except ConfigError as error:
         return str(error), []
     remarks = [f"{remark.where}: {remark.text}" for remark in conf.remarks]
-    # A string that cannot be compiled fails when it is used, as Exim's do; better said now.
-    remarks += [str(error) for error in prepare(conf)]
-    return "", remarks
+    return "", remarks + failing

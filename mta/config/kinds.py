@@ -154,6 +154,12 @@ def _expanded_boolean(text: str, where: Where) -> bool | Template:
     return template(text, where) if "$" in text else _boolean(text, where)
 
 
+def _expanded_number(text: str, where: Where) -> Template | None:
+    if text and "$" not in text:  # it will not change any more, so it can be judged now
+        _number(text, _LARGEST_SIZE)
+    return _optional(text, where)
+
+
 def _join_lines(first: Template | None, second: Template | None) -> Template | None:
     if first is None or second is None:
         return first or second
@@ -184,6 +190,11 @@ string: Kind[Trusted] = Kind("string", lambda text, where: Trusted(text), str)
 # Text that is expanded when it is used; None when the option is not set.
 expanded: Kind[Template | None] = Kind(
     "string, expanded", _optional, lambda value: value.text if value else ""
+)
+
+# A number that may also be text with "$", which is expanded to one when it is used.
+expanded_integer: Kind[Template | None] = Kind(
+    "integer, expanded", _expanded_number, lambda value: value.text if value else ""
 )
 
 

@@ -4,8 +4,9 @@
     descriptors   3: a channel to the master
     out           checked + the sealed snapshot, or faulty(reason)
 
-It does all that the roles will do with the configuration — routers, transports, ACLs, lists —
-so that what is wrong with it is found here, and never by a process that is already at work.
+It does all that the roles will do with the configuration — addresses to listen on, routers,
+transports, ACLs, lists, retry rules — so that what is wrong with it is found here, and never
+by a process that is already at work.
 """
 
 from __future__ import annotations
@@ -16,19 +17,33 @@ from collections.abc import Sequence
 from mta.base.errors import MtaError
 from mta.config import load, snapshot
 from mta.config.model import Configuration
-from mta.proc import roles
+from mta.expand.compile import prepare
+from mta.net import interfaces
+from mta.proc import reach, roles
 from mta.proc.control import Checked, Faulty
 from mta.proc.service import check_acls
 from mta.route.engine import load_routers
+from mta.route.retry_rules import load_retry_rules
 from mta.transport.engine import load_transports
 from mta.unix import frames
 
 
-def compile_all(conf: Configuration) -> None:
-    """Compile everything that any process compiles.  Raises ConfigError."""
-    load_routers(conf)
-    load_transports(conf)
-    check_acls(conf)
+def compile_all(conf: Configuration) -> list[str]:
+    """Compile everything that any process compiles.  Raises ConfigError.
+
+    Returned is what would fail when it is used: strings that are no expansions.  Exim finds
+    such only then, so a configuration that has them is used all the same.
+    """
+    interfaces.listen_addresses(conf)
+    made = (
+        conf,
+        load_routers(conf).options(),
+        load_transports(conf),
+        check_acls(conf),
+        load_retry_rules(conf).lines,
+    )
+    # An ACL is found twice: as it is called by name, and at the phase where it begins.
+    return list(dict.fromkeys(str(error) for error in prepare(*made)))
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -40,7 +55,9 @@ def main(arguments: Sequence[str]) -> int:
     try:
         lines = load.read(file, macros)
         conf = load.parse(lines, file)
-        roles.drop(roles.identities(conf).mail)
+        who = roles.identities(conf)
+        reach.require(who)
+        roles.drop(who.mail)
         compile_all(conf)
         sealed = snapshot.write(lines)
     except (MtaError, OSError) as error:

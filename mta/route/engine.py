@@ -138,6 +138,10 @@ class Routers:
         finally:
             ctx.place = place
 
+    def options(self) -> list[Router]:
+        """The routers with what is set for each, for whoever looks a configuration over."""
+        return list(self._routers)
+
     def name_after(self, name: str) -> str:
         """The name of the router behind this one, "" for none."""
         number = self._numbers[name] + 1

@@ -70,7 +70,7 @@ class Transport(Configured):
         kinds.boolean, "false", "Add Envelope-to: with the original recipients."
     )
     message_size_limit = Option(
-        kinds.expanded,
+        kinds.expanded_integer,
         "0",
         "The largest message that is delivered, in octets; 0 for no limit.",
     )

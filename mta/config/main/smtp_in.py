@@ -26,7 +26,7 @@ class SmtpIn(Configured):
         kinds.integer, "20", "The most connections at a time; 0 for no limit."
     )
     smtp_accept_max_per_host = Option(
-        kinds.expanded, "", "The most connections at a time from one address."
+        kinds.expanded_integer, "", "The most connections at a time from one address."
     )
     smtp_accept_max_per_connection = Option(
         kinds.integer, "1000", "The most messages in one connection."
@@ -52,7 +52,9 @@ class SmtpIn(Configured):
         "Commands that do not deliver mail before the connection is dropped.",
     )
     message_size_limit = Option(
-        kinds.expanded, "50M", "The largest message that is taken, in octets; 0 for no limit."
+        kinds.expanded_integer,
+        "50M",
+        "The largest message that is taken, in octets; 0 for no limit.",
     )
     recipients_max = Option(
         kinds.integer, "50000", "The most recipients of one message; 0 for no limit."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -128,7 +129,8 @@ def test_expansion(config: str) -> None:
     assert ended.output.startswith("Failed: ")
 
 
-def test_a_good_configuration(config: str) -> None:
+def test_a_good_configuration(config: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
     ended = run("check", "--json", "-C", config)
     answer = json.loads(ended.output)
     assert (ended.exit_code, answer["usable"], answer["error"]) == (0, True, "")
