@@ -4,7 +4,7 @@
 imports nothing but the standard library and stays readable to a Python that is too old: that
 one has to be told so in words.
 
-The stamp `.venv/mta-installed` is written last. It names the tree, the interpreter and a
+The stamp `.venv/mta-installed` is completed last. It names the tree, the interpreter and a
 digest of the requirements of each part; an installation without a stamp that fits was
 interrupted, or belongs to another place or Python, and is done again. A lock on the tree's
 directory keeps two first runs apart. When root runs a tree that somebody else owns, the
@@ -143,6 +143,14 @@ def read_stamp(tree: str) -> dict[str, dict[str, str]]:
     return found if isinstance(found, dict) else {}
 
 
+def write_stamp(tree: str, stamps: dict[str, dict[str, str]]) -> None:
+    """Record what is installed, at once or not at all."""
+    draft = stamp_path(tree) + ".new"
+    with open(draft, "w", encoding="utf-8") as file:
+        json.dump(stamps, file, indent=1)
+    os.rename(draft, stamp_path(tree))
+
+
 def is_ready(tree: str, needs: dict[str, list[str]], wanted: str) -> bool:
     """Whether the environment is complete, and belongs to this tree and interpreter."""
     found = fingerprint(tree, needs[wanted])
@@ -225,10 +233,14 @@ def install(tree: str, needs: dict[str, list[str]], wanted: str) -> None:
         (stamp.get("tree"), stamp.get("python")) == (here["tree"], here["python"])
         for stamp in stamps.values()
     )
-    if not usable:
+    # From here to the last line an interruption must lead to a new installation.  What is to
+    # be added for the tests takes nothing away: where that fails the program goes on working.
+    stamps = {part: stamps[part] for part in PARTS if usable and part in stamps}
+    if stamps.get("run") != fingerprint(tree, needs["run"]):
         stamps = {}
-    # From here to the last line an interruption must lead to a new installation.
-    if os.path.lexists(stamp_path(tree)):
+    if usable:
+        write_stamp(tree, stamps | {"environment": here})
+    elif os.path.lexists(stamp_path(tree)):
         os.unlink(stamp_path(tree))
     say(f"installing what mta needs into {environment} (once; about half a minute)")
     if not usable:
@@ -239,10 +251,7 @@ def install(tree: str, needs: dict[str, list[str]], wanted: str) -> None:
     for part in PARTS:
         if wanted in (part, "test"):
             stamps[part] = fingerprint(tree, needs[part])
-    draft = stamp_path(tree) + ".new"
-    with open(draft, "w", encoding="utf-8") as file:
-        json.dump(stamps, file, indent=1)
-    os.rename(draft, stamp_path(tree))
+    write_stamp(tree, stamps)
     say(f"installed in {time.monotonic() - began:.0f} seconds")
 
 
@@ -284,7 +293,8 @@ def run_pip(python: str, needs: list[str]) -> None:
         elif words[0] == "Installing":
             say("  unpacking")
     if pip.wait() != 0:
-        for line in lines[-12:]:
+        # What it tried again and again, it says each time.
+        for line in [line for line in lines if line[:5] == "ERROR"] or lines[-12:]:
             say(f"  pip: {line}")
         raise Unable(
             "the packages could not be installed; is the network reachable from here?"

@@ -86,3 +86,31 @@ def test_an_installation_that_another_has_just_finished_is_not_repeated(
 ) -> None:
     monkeypatch.setattr(bootstrap, "install", lambda *_: pytest.fail("installed again"))
     bootstrap.with_lock(tree, NEEDS, "run")
+
+
+def _no_network(python: str, needs: list[str]) -> None:
+    raise bootstrap.Unable("the packages could not be installed")
+
+
+def test_tests_that_cannot_be_installed_leave_the_program_at_work(
+    tree: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bootstrap, "run_pip", _no_network)
+    monkeypatch.setattr(bootstrap, "make_environment", lambda _: pytest.fail("made anew"))
+    changed = {**NEEDS, "test": ["click>=8.1", "pytest>=9"]}
+    with pytest.raises(bootstrap.Unable):
+        bootstrap.with_lock(tree, changed, "test")
+    assert bootstrap.is_ready(tree, changed, "run")
+    assert not bootstrap.is_ready(tree, changed, "test")
+
+
+def test_a_renewal_that_failed_is_begun_again_in_the_same_environment(
+    tree: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bootstrap, "run_pip", _no_network)
+    monkeypatch.setattr(bootstrap, "make_environment", lambda _: pytest.fail("made anew"))
+    changed = {**NEEDS, "run": ["click>=9"]}
+    for _ in range(2):
+        with pytest.raises(bootstrap.Unable):
+            bootstrap.with_lock(tree, changed, "run")
+        assert not bootstrap.is_ready(tree, changed, "run")
