@@ -20,6 +20,7 @@ import sys
 import time
 from dataclasses import dataclass
 from email.message import EmailMessage
+from email.utils import localtime
 
 import click
 
@@ -61,7 +62,7 @@ class Stage:
         return ["-C", self.config, *(f"-D{macro}" for macro in self.macros)]
 
 
-@click.command()
+@click.command(short_help="Run it here, and send two messages through it.")
 @click.option(
     "--really-send",
     metavar="HOST[:PORT]",
@@ -77,6 +78,7 @@ def demo(really_send: str, once: bool) -> None:
     # Started from a script in the background, Ctrl-C would otherwise be ignored.
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)
+    process.set_title("mta: demo")
     stage = _set(really_send)
     _check_free(stage)
     master = Master(stage)
@@ -238,6 +240,7 @@ def _message(name: str, way: str, mark: str) -> EmailMessage:
     message = EmailMessage()
     message["From"] = f"you@{DOMAIN}"
     message["To"] = f"{name}@{DOMAIN}"
+    message["Date"] = localtime()
     message["Subject"] = f"A message {way}"
     message["X-Demo"] = mark
     message.set_content(f"Hello {name}, this came {way}.\n")

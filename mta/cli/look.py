@@ -12,7 +12,7 @@ from mta.cli.inspection import examine, expanded, shown
 from mta.config import load
 
 
-@click.command()
+@click.command(short_help="Say what is wrong with a configuration.")
 @output.placed
 @output.with_json
 def check(config: str, macros: tuple[str, ...], json_: bool) -> None:
@@ -69,7 +69,7 @@ def show(config: str, macros: tuple[str, ...], json_: bool, names: tuple[str, ..
         click.echo(line)
 
 
-@click.command(name="expand")
+@click.command(name="expand", short_help="Show what strings of the configuration become.")
 @output.placed
 @output.with_json
 @click.argument("texts", nargs=-1, metavar="TEXT...")

@@ -347,11 +347,10 @@ def _is_notify(text: str) -> bool:
 
 def help_text(name: str) -> str:
     """What --help prints."""
-    lines = [
-        f"usage: {name} [OPTION...] RECIPIENT... < MESSAGE",
-        "",
-        "Send a message, or list and steer the queue, with the options of sendmail(1).",
-    ]
+    usage, purpose = PURPOSES.get(name, PURPOSES["sendmail"])
+    lines = [f"usage: {name} {usage}", "", purpose]
+    if name in PURPOSES and name != "sendmail":
+        return "\n".join([*lines, "For the options see: sendmail --help", ""])
     for topic, rows in TOPICS:
         lines += ["", f"{topic}:"]
         for row in rows:
@@ -360,6 +359,16 @@ def help_text(name: str) -> str:
     lines += ["", "Examples:", *(f"  {call:<44} {what}" for call, what in EXAMPLES), ""]
     return "\n".join(lines)
 
+
+PURPOSES = {
+    "sendmail": (
+        "[OPTION...] RECIPIENT... < MESSAGE",
+        "Send a message, or list and steer the queue, with the options of sendmail(1).",
+    ),
+    "mailq": ("[OPTION...]", "List the messages that wait, as sendmail -bp does."),
+    "runq": ("[OPTION...]", "Try all messages that are due, as sendmail -q does."),
+    "newaliases": ("", "Do nothing: alias files are read as they are."),
+}
 
 EXAMPLES = (
     ("sendmail -t -oi < message", "as the headers of the message say"),

@@ -93,7 +93,7 @@ def placed(command: F) -> F:
         "--config",
         default="",
         metavar="FILE",
-        help=f"The configuration; {place.SYSTEM_CONFIG} if it is not given.",
+        help=f"The configuration; else {place.SYSTEM_CONFIG}, or the demo's for want of it.",
     )(command)
 
 

@@ -11,7 +11,7 @@ import click
 from mta.base import clock
 from mta.base.text import one_line, to_text
 from mta.cli import control, listing, mailq, output
-from mta.proc.control import Remove, Retry
+from mta.proc.control import Remove, Retry, Status
 from mta.spool.reader import Message
 
 
@@ -38,12 +38,22 @@ def list_(config: str, macros: tuple[str, ...], json_: bool) -> None:
         output.as_json([asdict(entry) for entry in entries])
         return
     if not entries:
-        click.echo("The queue is empty.")
+        click.echo(_nothing(spool))
         return
     now = clock.now()
     titles = ("ID", "AGE", "SIZE", "SENDER", "RECIPIENTS", "NEXT TRY")
     output.table(titles, [_row(entry, now) for entry in entries])
     click.echo(f"{len(entries)} waiting. Say why with: mta queue show ID")
+
+
+def _nothing(spool: str) -> str:
+    """Others than administrators are shown their own messages only."""
+    asked = control.try_connect(spool)
+    if asked is not None:
+        with asked:
+            if waiting := asked.status(Status()).waiting:
+                return f"None of the messages that wait ({waiting}) is yours to see."
+    return "The queue is empty."
 
 
 def _row(entry: listing.Entry, now: float) -> tuple[str, ...]:
@@ -75,7 +85,7 @@ def _clock(moment: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(moment))
 
 
-@queue.command()
+@queue.command(short_help="Show one message: envelope, headers, log.")
 @output.placed
 @output.with_json
 @click.option("--body", is_flag=True, help="Show the body, too.")
@@ -114,7 +124,7 @@ def _facts(message: Message) -> dict[str, object]:
         "message_id": message.id,
         "sender": envelope.sender,
         "size": message.size,
-        "received": _clock(envelope.received_time),
+        "received": int(envelope.received_time),
         "protocol": envelope.received_protocol,
         "client": envelope.host_address or f"local user {envelope.login}",
         "frozen": envelope.is_frozen,
@@ -134,7 +144,15 @@ def _print(facts: dict[str, object]) -> None:
             for address in value:
                 click.echo(f"{name + ':':<12} {one_line(address)}")
         else:
-            click.echo(f"{name + ':':<12} {one_line(str(value))}")
+            click.echo(f"{name.replace('_', ' ') + ':':<12} {one_line(_shown(name, value))}")
+
+
+def _shown(name: str, value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if name == "received" and isinstance(value, int):
+        return _clock(value)
+    return f"<{value}>" if name == "sender" else str(value)
 
 
 @queue.command()
@@ -151,7 +169,7 @@ def retry(
 @queue.command()
 @output.placed
 @click.option("--all", "all_", is_flag=True, help="Everything that waits.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="With --all: do not ask.")
 @click.argument("message_ids", metavar="ID...", nargs=-1)
 def remove(
     config: str,
@@ -184,9 +202,10 @@ def _for_each(
             try:
                 asked.count(verb(message_id))
             except control.Refused as error:
-                output.note(f"{message_id}: {error}")
+                known = message_id in str(error)
+                output.note(str(error) if known else f"{message_id}: {error}")
                 refused += 1
-    what = "removed" if verb is Remove else "being tried"
-    click.echo(f"{len(message_ids) - refused} of {len(message_ids)} messages are {what}.")
+    done = len(message_ids) - refused
+    click.echo(f"{'Removed' if verb is Remove else 'Trying'} {done} of {len(message_ids)}.")
     if refused:
         raise click.exceptions.Exit(1)

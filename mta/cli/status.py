@@ -9,7 +9,7 @@ import click
 import psutil  # type: ignore[import-untyped]  # it ships no types
 
 from mta.base import clock
-from mta.cli import control, output
+from mta.cli import control, listing, output
 from mta.proc.control import Status, StatusIs
 
 
@@ -32,12 +32,21 @@ def status(config: str, macros: tuple[str, ...], json_: bool) -> None:
     with control.Control(output.spool_of(config, macros)) as asked:
         answer = asked.status(Status())
     found = processes(answer.master_pid)
+    since = begun(answer)
     if json_:
         names = tuple(StatusIs.__dataclass_fields__)
         shown = [output.record(each, tuple(Seen.__dataclass_fields__)) for each in found]
-        output.as_json({**output.record(answer, names), "processes": shown})
+        output.as_json({**output.record(answer, names), "since": since, "processes": shown})
         return
-    _print(answer, found)
+    _print(answer, since, found)
+
+
+def begun(answer: StatusIs) -> int:
+    """When the master started; the runner that answers may be of a later generation."""
+    try:
+        return int(psutil.Process(answer.master_pid).create_time())
+    except psutil.Error:
+        return answer.started
 
 
 def processes(master: int) -> list[Seen]:
@@ -66,17 +75,20 @@ def processes(master: int) -> list[Seen]:
     return found
 
 
+def _clock(moment: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(moment))
+
+
 def _title(each: psutil.Process) -> str:
     words = each.cmdline()
     return str(words[0] if words and words[0].startswith("mta: ") else each.name())
 
 
-def _print(answer: StatusIs, found: list[Seen]) -> None:
+def _print(answer: StatusIs, since: int, found: list[Seen]) -> None:
     state = "draining" if answer.draining else "running"
-    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(answer.started))
-    hours = (clock.now() - answer.started) / 3600
-    click.echo(f"mta {answer.version} is {state} since {since} ({hours:.1f} hours)")
-    click.echo(f"configuration  {answer.configuration}")
+    age = listing.age(clock.now() - since).lstrip(" ")
+    click.echo(f"mta {answer.version} is {state} since {_clock(since)} ({age})")
+    click.echo(f"configuration  {answer.configuration}, read {_clock(answer.started)}")
     click.echo(f"queue          {answer.waiting} waiting, {answer.running} being tried")
     click.echo("")
     rows = [
@@ -84,7 +96,7 @@ def _print(answer: StatusIs, found: list[Seen]) -> None:
             str(each.pid),
             each.user,
             f"{each.memory >> 20} MiB",
-            f"{each.cpu_seconds}",
+            f"{each.cpu_seconds:.2f}",
             each.title,
         )
         for each in found

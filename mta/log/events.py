@@ -200,7 +200,8 @@ def bug(log: Log, what: str, report: str) -> None:
 
 def started(log: Log, version: str, pid: int, addresses: list[str]) -> None:
     """The daemon is ready for mail."""
-    log.main(f"mta {version} daemon started: pid={pid}, listening for SMTP on {addresses}")
+    where = " ".join(addresses)
+    log.main(f"mta {version} daemon started: pid={pid}, listening for SMTP on {where}")
 
 
 def role(log: Log, name: str, text: str) -> None:

@@ -175,3 +175,8 @@ def test_without_any_configuration_the_way_out_is_named(
 
 def test_macros() -> None:
     assert place.parse_macros(["A=1", "B = x = y", "C"]) == {"A": "1", "B": "x = y", "C": ""}
+
+
+def test_the_list_of_commands_is_not_cut_short() -> None:
+    for words in (["--help"], ["queue", "--help"]):
+        assert run(*words).output.count("...") == 1  # of the usage line

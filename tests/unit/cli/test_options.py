@@ -185,3 +185,10 @@ def test_help_shows_every_option_that_does_something_or_is_ignored() -> None:
     spellings = [row.spelling for _, rows in TOPICS for row in rows]
     assert [each for each in spellings if f"  {each} " not in shown] == []
     assert len(spellings) == len([row for row in TABLE.values() if row.sets != "later"])
+
+
+def test_mailq_and_runq_say_what_they_do_themselves() -> None:
+    assert "List the messages that wait" in help_text("mailq")
+    assert "RECIPIENT" not in help_text("mailq")
+    assert help_text("runq").startswith("usage: runq [OPTION...]\n")
+    assert "RECIPIENT... < MESSAGE" in help_text("exim")

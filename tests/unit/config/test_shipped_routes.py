@@ -143,6 +143,10 @@ def test_the_demonstration_has_a_few_mailboxes_and_one_for_all_others(
 def test_the_demonstration_plays_with_addresses(demo: Configuration) -> None:
     assert reason(demo, "bounce@demo.localhost") == ("Failed", "I bounce")
     assert reason(demo, "slow@demo.localhost") == ("Deferred", "I am slow")
+    # Programs are not asked by the ACL.
+    assert reason(demo, "550@demo.localhost") == ("Failed", "There is nobody here")
+    assert reason(demo, "450@demo.localhost") == ("Deferred", "This mailbox is busy")
+    assert directory(demo, "123@demo.localhost") == "/s/mail/everybody"
     assert directory(demo, "slow@demo.localhost", first=False) == "/s/mail/slow"
 
 
