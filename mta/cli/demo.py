@@ -73,6 +73,10 @@ class Stage:
 def demo(really_send: str, once: bool) -> None:
     """Start the mail system here, unprivileged, and send two messages through it."""
     began = clock.monotonic()
+    if not os.path.exists(os.path.join(place.tree(), "etc", "mta.demo.conf")):
+        raise output.failure(
+            "the demo plays in the source tree: bin/mta demo there", os.EX_UNAVAILABLE
+        )
     if os.geteuid() == 0:
         demo_root.leave_root(place.tree(), sys.argv[1:])
     # Started from a script in the background, Ctrl-C would otherwise be ignored.

@@ -1,4 +1,4 @@
-"""`mta install --users`: the two system users, and the directories with their owners.
+"""`mta install --users`: the two system users, the first configuration, aliases, the spool.
 
 What is there already is left as it is, so it can be run again at any time.
 """
@@ -21,6 +21,7 @@ from mta.unix import users
 
 NO_SHELL = "/usr/sbin/nologin"
 NO_HOME = "/nonexistent"
+ALIASES = "/etc/aliases"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +49,14 @@ def install(config: str, macros: tuple[str, ...], users_: bool, dry_run: bool) -
         raise output.failure(
             "only root can make users; --dry-run shows what would be done", os.EX_NOPERM
         )
-    default = os.path.join(place.tree(), "etc", "mta.conf")
+    default = place.shipped("mta.conf")
     known = config or os.path.exists(place.SYSTEM_CONFIG)
     if not known and not os.path.exists(default):
         raise place.Unplaced(f"there is no {place.SYSTEM_CONFIG}: put one there first")
     file = os.path.abspath(config or place.SYSTEM_CONFIG) if known else default
     conf = load.load(file, place.parse_macros(list(macros)))
     count = 0
-    for make in (_users, _configuration, _spool):
+    for make in (_users, _configuration, _aliases, _spool):
         for step in make(conf):
             click.echo(f"would {step.text}" if dry_run else step.text)
             count += 1
@@ -64,7 +65,11 @@ def install(config: str, macros: tuple[str, ...], users_: bool, dry_run: bool) -
     if not count:
         click.echo("Everything is there already.")
     elif not dry_run:
-        click.echo("Done. Check the configuration with: mta check; start with: mta run")
+        click.echo(
+            f"Done. Now look through {file if known else place.SYSTEM_CONFIG}, and name the"
+            f" person who reads root's mail in {ALIASES}."
+        )
+        click.echo("Then check the configuration with: mta check; start with: mta run")
 
 
 def _users(conf: Configuration) -> list[Step]:
@@ -99,16 +104,25 @@ def _command(text: str, words: list[str]) -> Step:
 
 def _configuration(conf: Configuration) -> list[Step]:
     """Without a configuration, the commented default of the source tree is a beginning."""
-    source = os.path.join(place.tree(), "etc", "mta.conf")
+    source = place.shipped("mta.conf")
     if os.path.exists(place.SYSTEM_CONFIG) or conf.file != source:
         return []
+    return [_copy(source, place.SYSTEM_CONFIG)]
 
+
+def _aliases(conf: Configuration) -> list[Step]:
+    """Without aliases the mail of root and of postmaster has nowhere to go."""
+    source = place.shipped("aliases")
+    return [] if os.path.exists(ALIASES) else [_copy(source, ALIASES)]
+
+
+def _copy(source: str, target: str) -> Step:
     def act() -> None:
-        os.makedirs(os.path.dirname(place.SYSTEM_CONFIG), 0o755, exist_ok=True)
-        shutil.copyfile(source, place.SYSTEM_CONFIG)
-        os.chmod(place.SYSTEM_CONFIG, 0o644)
+        os.makedirs(os.path.dirname(target), 0o755, exist_ok=True)
+        shutil.copyfile(source, target)
+        os.chmod(target, 0o644)
 
-    return [Step(f"copy {source} to {place.SYSTEM_CONFIG}", act)]
+    return Step(f"copy {source} to {target}", act)
 
 
 def _spool(conf: Configuration) -> list[Step]:

@@ -35,6 +35,16 @@ def tree() -> str:
     return os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
+def shipped(name: str) -> str:
+    """A file of etc/: in the source tree, or where pip put it."""
+    path = os.path.join(tree(), "etc", name)
+    if os.path.exists(path):
+        return path
+    import sysconfig  # not for sendmail, which has to start fast
+
+    return os.path.join(sysconfig.get_path("data"), "share", "mta", name)
+
+
 def configuration(given: str, macros: list[str]) -> tuple[str, dict[str, str]]:
     """The configuration given, or the usual one, or the demo's; and the macros for it.
 
@@ -45,7 +55,10 @@ def configuration(given: str, macros: list[str]) -> tuple[str, dict[str, str]]:
     top = tree()
     demo = os.path.join(top, "etc", "mta.demo.conf")
     if not os.path.exists(demo):
-        raise Unplaced(f"there is no {SYSTEM_CONFIG}; give a configuration with -C FILE")
+        raise Unplaced(
+            f"there is no {SYSTEM_CONFIG}: make one with mta install --users,"
+            " or give a configuration with -C FILE"
+        )
     values = {
         "SPOOL": os.path.join(top, "spool"),
         "INTERFACES": "<; [127.0.0.1]:2525 ; [::1]:2525",

@@ -124,6 +124,9 @@ def test_pip_installs_the_same_commands(installed: str) -> None:
     assert ended.returncode == 0, ended.stdout
     names = set(ended.stdout.split("\n"))
     assert names >= {"mta", "sendmail", "mailq", "runq", "newaliases", "exim"}
+    share = roots.path_of(f"fresh-{installed}") / "home/alice/v/share"
+    assert (share / "mta/mta.conf").is_file()
+    assert (share / "man/man5/mta.conf.5").is_file()
     version = enter(installed, "alice", "/home/alice/v/bin/mta", "--version")
     assert version.returncode == 0, version.stdout
 

@@ -167,7 +167,7 @@ def test_without_any_configuration_the_way_out_is_named(
     monkeypatch.setattr(place, "tree", lambda: str(tmp_path))
     ended = run("queue", "list")
     assert ended.exit_code == 78
-    assert "there is no /nonexistent/mta.conf; give a configuration with -C" in ended.output
+    assert "there is no /nonexistent/mta.conf: make one with mta install" in ended.output
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc" / "mta.demo.conf").touch()
     assert "or start one with: mta demo" in run("queue", "list").output
@@ -180,3 +180,18 @@ def test_macros() -> None:
 def test_the_list_of_commands_is_not_cut_short() -> None:
     for words in (["--help"], ["queue", "--help"]):
         assert run(*words).output.count("...") == 1  # of the usage line
+
+
+def test_a_shipped_file_is_found_in_the_tree_and_where_pip_puts_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert place.shipped("mta.conf") == f"{place.tree()}/etc/mta.conf"
+    monkeypatch.setattr(place, "tree", lambda: str(tmp_path))
+    assert place.shipped("mta.conf").endswith("/share/mta/mta.conf")
+
+
+def test_the_demo_says_where_it_plays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(place, "tree", lambda: str(tmp_path))
+    ended = run("demo")
+    assert ended.exit_code == os.EX_UNAVAILABLE
+    assert "source tree" in ended.output

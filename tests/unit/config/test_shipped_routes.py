@@ -107,6 +107,18 @@ def test_an_alias_leads_to_a_person(production: Configuration) -> None:
     assert directory(production, "root@mail.example.org") == "/home/alice/Maildir"
 
 
+@pytest.mark.parametrize("name", ["root", "postmaster", "abuse", "mailer-daemon"])
+def test_mail_for_root_waits_until_somebody_is_named(
+    production: Configuration, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "_etc_aliases").write_text((ETC / "aliases").read_text())
+    kind, why = reason(production, f"{name}@mail.example.org")
+    assert (kind, why) == (
+        "Deferred",
+        "nobody reads root's mail yet: name somebody in /etc/aliases",
+    )
+
+
 @pytest.mark.parametrize(
     ("address", "why"),
     [
