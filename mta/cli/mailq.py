@@ -22,6 +22,7 @@ from mta.proc.control import List, Remove, Retry, Run
 from mta.spool.ids import is_id
 from mta.spool.layout import Spool
 from mta.spool.reader import Message
+from mta.unix import users
 
 
 def run(name: str, request: Request) -> int:
@@ -74,11 +75,14 @@ def entries(spool: str) -> list[listing.Entry]:
 def open_spool(path: str) -> Spool:
     """The spool itself, for looking.  Raises Unplaced if there is none, OSError."""
     try:
-        return Spool(path, split=True)
+        spool = Spool(path, split=True)
     except FileNotFoundError:
         raise place.Unplaced(
             f"{path} is no spool yet: the daemon makes it when it first starts"
         ) from None
+    # What receivers took in belongs to the network user, whose group the directory has.
+    spool.owners |= users.of_group(os.fstat(spool.input).st_gid)
+    return spool
 
 
 def _show(mode: str, found: Sequence[listing.Entry]) -> None:

@@ -70,6 +70,11 @@ def name_of(uid: int) -> str:
     return user.name if user else f"uid-{uid}"
 
 
+def of_group(gid: int) -> frozenset[int]:
+    """The numbers of the users whose first group this is."""
+    return frozenset(entry.pw_uid for entry in pwd.getpwall() if entry.pw_gid == gid)
+
+
 def group_id(name: str) -> int | None:
     """The number of a group, or None."""
     try:

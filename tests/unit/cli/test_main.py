@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
-from mta.cli import place
+from mta.cli import mailq, place
 from mta.cli.main import COMMANDS, mta
 from mta.spool import layout
 
@@ -195,3 +196,14 @@ def test_the_demo_says_where_it_plays(tmp_path: Path, monkeypatch: pytest.Monkey
     ended = run("demo")
     assert ended.exit_code == os.EX_UNAVAILABLE
     assert "source tree" in ended.output
+
+
+def test_what_the_network_user_took_in_is_shown(
+    config: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gid = os.stat(tmp_path / "spool" / "input").st_gid
+    entry = pwd.struct_passwd(("mtanet", "x", 64001, gid, "", "/", "/bin/false"))
+    monkeypatch.setattr(pwd, "getpwall", lambda: [entry])
+    spool = mailq.open_spool(str(tmp_path / "spool"))
+    assert 64001 in spool.owners
+    spool.close()
