@@ -19,7 +19,7 @@ class SmtpIn(Configured):
     )
     smtp_banner = Option(
         kinds.expanded,
-        "$smtp_active_hostname ESMTP Exim $version_number $tod_full",
+        "$smtp_active_hostname ESMTP mta $version_number $tod_full",
         "The greeting after 220.",
     )
     smtp_accept_max = Option(
