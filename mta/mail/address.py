@@ -20,8 +20,8 @@ ADDRESS_LIMIT = 512
 DOMAIN_LIMIT = 255
 
 # One word of a local part outside quotes: anything visible that has no meaning of its own.
-_WORD = re.compile(r'(?:[^\x00-\x20\x7f()<>@,;:\\".\[\]]|\\[^\x00-\x1f\x7f])++')
-_QUOTED = re.compile(r'"(?:[^"\\\x00-\x08\x0a-\x1f\x7f]|\\[^\x00-\x08\x0a-\x1f\x7f])*+"')
+_WORD = re.compile(r'(?>(?:[^\x00-\x20\x7f()<>@,;:\\".\[\]]|\\[^\x00-\x1f\x7f])+)')
+_QUOTED = re.compile(r'"(?>(?:[^"\\\x00-\x08\x0a-\x1f\x7f]|\\[^\x00-\x08\x0a-\x1f\x7f])*)"')
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*+")
 # Letters, digits, all that is not ASCII; a negation because that compiles much faster.
 _LABEL_UTF8 = re.compile(r"[^\x00-/:-@\[-`{-\x7f][^\x00-,./:-@\[-`{-\x7f]*+")
@@ -30,11 +30,11 @@ _BLANKS = re.compile(r"[ \t\r\n]*+")
 _COMMENT_STEP = re.compile(r"[^()\\]++|\\.?|[()]", re.DOTALL)
 # What almost every command carries; the rest of the module is for the others.
 _PLAIN = re.compile(
-    r"<([A-Za-z0-9!#$%&'*+/=?^_`{|}~-]++(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]++)*+"
-    r"@[A-Za-z0-9][A-Za-z0-9-]*+(?:\.[A-Za-z0-9][A-Za-z0-9-]*+)*+)>(?=[ \t]|\Z)"
+    r"<([A-Za-z0-9!#$%&'*+/=?^_`{|}~-]++(?>(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]++)*)"
+    r"@[A-Za-z0-9][A-Za-z0-9-]*+(?>(?:\.[A-Za-z0-9][A-Za-z0-9-]*+)*))>(?=[ \t]|\Z)"
 )
 _SAFE_WORD = r'[^\x00-\x20"(),.:;<>@\[\\\]\x7f]++'
-_SAFE_LOCAL = re.compile(rf"{_SAFE_WORD}(?:\.{_SAFE_WORD})*+")
+_SAFE_LOCAL = re.compile(rf"{_SAFE_WORD}(?>(?:\.{_SAFE_WORD})*)")
 _IPV4 = re.compile(r"(?:(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])(?:\.(?!\Z)|\Z)){4}")
 _HEX = re.compile(r"[0-9A-Fa-f]{1,4}")
 
@@ -182,7 +182,7 @@ def _limited(address: str) -> str:
 
 # One step through a list: a run that means nothing to its division, or one that may.
 _ITEM_STEP = re.compile(
-    r'[^"()<>\[\],;:\\]++|"(?:[^"\\]|\\.)*+"?|\[[^\]\\\n]*+\]?|<[^>"]*+|\\.?|[()>\],;:]',
+    r'[^"()<>\[\],;:\\]++|"(?>(?:[^"\\]|\\.)*)"?|\[[^\]\\\n]*+\]?|<[^>"]*+|\\.?|[()>\],;:]',
     re.DOTALL,
 )
 

@@ -32,7 +32,7 @@ _KINDS |= {b"resent-" + name: kind for name, kind in _KINDS.items() if kind != "
 # A name is what is visible, without a colon; as with Exim it may be 8-bit and even empty.
 # Blanks before the colon are an old custom.
 _HEADER = re.compile(
-    rb"(?![ \t\v\f])([!-9;-~\x80-\xff]*+)[ \t\v\f]*+:[^\n]*+\n(?:[ \t][^\n]*+\n)*+"
+    rb"(?![ \t\v\f])([!-9;-~\x80-\xff]*+)[ \t\v\f]*+:[^\n]*+\n(?>(?:[ \t][^\n]*+\n)*)"
 )
 _NAME = re.compile(r"[!-9;-~]+")
 _LOOSE_END = re.compile(r"\r?\n(?![ \t])")

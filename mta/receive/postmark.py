@@ -17,7 +17,7 @@ _LINE = re.compile(
     rb"[0-9]?[0-9][ \t]+[A-Za-z]{3}[ \t]+[0-9]{2}(?:[0-9]{2})?)"
     rb"[ \t]+[0-9]{1,2}:[0-9]"
 )
-_WHOLE = re.compile(rb"[^\n]*+\n?(?:[ \t][^\n]*+\n?)*+")
+_WHOLE = re.compile(rb"[^\n]*+\n?(?>(?:[ \t][^\n]*+\n?)*)")
 
 
 def without_postmark(block: bytes) -> tuple[bytes, str | None]:

@@ -31,7 +31,7 @@ MOST_DEPTH = 10
 FILE_LIMIT = 1 << 20
 
 # One step through an item: a quoted string or a comment on one line, or a run of anything.
-_STEP = re.compile(r'"(?:[^"\\\n]|\\[^\n])*+"?|\\[^\n]?|[^",\n\\()]++|[()]|[,\n]')
+_STEP = re.compile(r'"(?>(?:[^"\\\n]|\\[^\n])*)"?|\\[^\n]?|[^",\n\\()]++|[()]|[,\n]')
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _SPECIAL = re.compile(r":(defer|fail|blackhole):[ \t]*+")
 
