@@ -51,8 +51,9 @@ def sent(mta: Running) -> bool:
     try:
         clients.send(mta.address, "a@sender.test", ["alice@local.test"])
     except smtplib.SMTPConnectError as error:
-        assert error.smtp_code == 421
-        return False
+        if error.smtp_code == 421:
+            return False
+        raise
     return True
 
 
