@@ -69,17 +69,22 @@ def entries(spool: str) -> list[listing.Entry]:
     if asked is not None:
         with asked:
             return listing.oldest_first(listing.from_frames(asked.waiting(List())))
-    return listing.oldest_first(listing.from_spool(open_spool(spool)))
+    try:
+        return listing.oldest_first(listing.from_spool(open_spool(spool)))
+    except control.Refused as error:
+        raise control.Refused(f"no daemon runs, and {error}") from error
 
 
 def open_spool(path: str) -> Spool:
-    """The spool itself, for looking.  Raises Unplaced if there is none, OSError."""
+    """The spool itself, for looking.  Raises Unplaced if there is none, Refused, OSError."""
     try:
         spool = Spool(path, split=True)
     except FileNotFoundError:
         raise place.Unplaced(
             f"{path} is no spool yet: the daemon makes it when it first starts"
         ) from None
+    except PermissionError as error:
+        raise control.Refused(f"what is in {path} is for root to read") from error
     # What receivers took in belongs to the network user, whose group the directory has.
     spool.owners |= users.of_group(os.fstat(spool.input).st_gid)
     return spool

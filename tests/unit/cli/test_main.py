@@ -207,3 +207,14 @@ def test_what_the_network_user_took_in_is_shown(
     spool = mailq.open_spool(str(tmp_path / "spool"))
     assert 64001 in spool.owners
     spool.close()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_spool_that_is_closed_to_the_caller_says_whose_it_is(
+    config: str, tmp_path: Path
+) -> None:
+    os.chmod(tmp_path / "spool" / "input", 0)
+    ended = run("queue", "list", "-C", config)
+    os.chmod(tmp_path / "spool" / "input", 0o700)
+    assert ended.exit_code == os.EX_NOPERM
+    assert "no daemon runs, and what is in" in ended.output
