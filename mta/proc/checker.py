@@ -27,6 +27,8 @@ from mta.route.retry_rules import load_retry_rules
 from mta.transport.engine import load_transports
 from mta.unix import frames
 
+MOST, LONGEST = 20, 1000  # of warnings that the master is told; mta check tells all
+
 
 def compile_all(conf: Configuration) -> list[str]:
     """Compile everything that any process compiles.  Raises ConfigError.
@@ -58,10 +60,11 @@ def main(arguments: Sequence[str]) -> int:
         who = roles.identities(conf)
         reach.require(who)
         roles.drop(who.mail)
-        compile_all(conf)
+        warnings = compile_all(conf)
         sealed = snapshot.write(lines)
     except (MtaError, OSError) as error:
         frames.send(channel, Faulty(str(error)[:30000]))
         return 1
-    frames.send(channel, Checked(()), [sealed])
+    told = tuple(each[:LONGEST] for each in warnings[:MOST])
+    frames.send(channel, Checked(told), [sealed])
     return 0

@@ -94,11 +94,12 @@ class Master:
     def __init__(self, order: Order) -> None:
         self.order = order
         self.loop = Loop()
-        self.conf, sealed = check(order.file, order.macros)
+        self.conf, sealed, warnings = check(order.file, order.macros)
         self.who = roles.identities(self.conf)
         self.spool = str(self.conf.queue.spool_directory)
         directories.prepare(self.conf, self.who)
         self.log = open_log(log_pattern(self.conf))
+        self.warn(warnings)
         self.endpoints: dict[interfaces.Endpoint, socket.socket] = {}
         self.channels = {"once": order.once, "submit": order.submit}
         if not order.alone:
@@ -335,17 +336,23 @@ class Master:
         if self.stopping:
             return
         try:
-            conf, sealed = check(self.order.file, self.order.macros)
+            conf, sealed, warnings = check(self.order.file, self.order.macros)
             if str(conf.queue.spool_directory) != self.spool:
                 raise ConfigError(None, "spool_directory cannot change while mail is handled")
             self.bind(conf)
         except (MtaError, OSError) as error:
             events.role(self.log, "configuration refused, the old one stays", str(error))
             return
+        self.warn(warnings)
         before, self.generation = self.generation, Generation(conf, sealed)
         self.old.append(before)
         self.conf = conf
         self.start(self.generation, partial(self.retire, before))
+
+    def warn(self, warnings: Sequence[str]) -> None:
+        """Say what will fail when it is used."""
+        for warning in warnings:
+            events.role(self.log, "configuration", warning)
 
     def retire(self, generation: Generation) -> None:
         """The new roles are at work; the old ones finish what they are at."""
@@ -419,8 +426,8 @@ class Master:
         return log_pattern(self.conf).replace("%s", "panic")
 
 
-def check(file: str, macros: dict[str, str]) -> tuple[Configuration, int]:
-    """Have the checker compile a configuration: what it says, and its sealed snapshot.
+def check(file: str, macros: dict[str, str]) -> tuple[Configuration, int, tuple[str, ...]]:
+    """Have the checker compile a configuration: what it says, its sealed snapshot, warnings.
 
     Raises ConfigError with what is wrong.
     """
@@ -450,9 +457,9 @@ def check(file: str, macros: dict[str, str]) -> tuple[Configuration, int]:
     match received and received.message:
         case Faulty(reason=reason):
             raise ConfigError(None, reason)
-        case Checked() if received and len(received.fds) == 1:
+        case Checked(warnings=warnings) if received and len(received.fds) == 1:
             sealed = received.fds[0]
-            return load.parse(snapshot.read(sealed), file), sealed
+            return load.parse(snapshot.read(sealed), file), sealed, warnings
         case _:
             raise ConfigError(None, f"{file}: the checker died")
 

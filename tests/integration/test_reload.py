@@ -30,6 +30,21 @@ def test_a_bad_configuration_is_refused_with_file_and_line() -> None:
         mailbox.await_messages(mta.maildir("alice"), 1)
 
 
+def test_a_wrong_retry_rule_is_refused_before_a_delivery_meets_it() -> None:
+    with daemon.running() as mta:
+        rewrite(mta, "begin retry\n", "begin retry\n* * F,2h,15x\n")
+        mta.signal(signal.SIGHUP)
+        assert "15x" in mta.await_log("configuration refused")
+
+
+def test_what_will_fail_when_it_is_used_is_logged_and_taken() -> None:
+    with daemon.running() as mta:
+        rewrite(mta, "begin acl", "message_id_header_text = ${if eq{a}{b}\nbegin acl")
+        mta.signal(signal.SIGHUP)
+        assert "${if eq{a}{b}" in mta.await_log("failed to expand")
+        mta.await_log("was read again")
+
+
 def test_a_good_configuration_drops_no_connection() -> None:
     with daemon.running() as mta, clients.Conversation(mta.address) as old:
         old.command("EHLO client.test")
