@@ -44,6 +44,7 @@ LONGEST = 320  # octets of an address that are kept
 # More deliverers than this are only made beside those that take long over their message:
 # messages of a millisecond are not done sooner by more processes than the machine has use for.
 EAGER = max(2, min(8, 2 * (os.cpu_count() or 1)))
+SLOW_SECONDS = 1.0
 HESITATE_SECONDS = 0.1
 
 
@@ -275,7 +276,7 @@ class Runner:
 
     def quick(self) -> int:
         """How many deliverers have not been at their message for long."""
-        before = clock.monotonic() - HESITATE_SECONDS
+        before = clock.monotonic() - SLOW_SECONDS
         return sum(1 for child in self.children.values() if child.since > before)
 
     def look_again(self) -> None:
