@@ -39,6 +39,11 @@ def run(
       mta run -C /etc/mta/mta.conf
       mta run --foreground               under a supervisor
     """
+    if not config and not os.path.exists(place.SYSTEM_CONFIG):
+        raise place.Unplaced(
+            f"there is no {place.SYSTEM_CONFIG}: make one with mta install --users,"
+            " or give a configuration with -C FILE; to see it work: mta demo"
+        )
     file = os.path.abspath(config or place.SYSTEM_CONFIG)
     arguments = ["-C", file, *(f"-D{macro}" for macro in macros), "--grace", str(grace)]
     if not foreground:

@@ -314,8 +314,9 @@ def _attend(master: Master) -> int:
     click.echo(f"\nRunning as process {master.process.pid}. Stop it with Ctrl-C.")
     code = master.process.wait()
     if code != 0:
-        click.secho(f"mta: the master ended with exit code {code}", fg="red", err=True)
-    return code
+        how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+        click.secho(f"mta: the master {how}", fg="red", err=True)
+    return min(1, abs(code))
 
 
 def _interrupt(number: int, frame: object) -> None:

@@ -34,7 +34,12 @@ class Step:
 
 @click.command()
 @output.placed
-@click.option("--users", "users_", is_flag=True, help="Make the users and the directories.")
+@click.option(
+    "--users",
+    "users_",
+    is_flag=True,
+    help="Make the users, a first configuration, aliases, the spool.",
+)
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 def install(config: str, macros: tuple[str, ...], users_: bool, dry_run: bool) -> None:
     """Make what the daemon needs when root starts it.

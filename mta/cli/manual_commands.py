@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import textwrap
 from collections.abc import Iterator
 from importlib import import_module
 
@@ -13,6 +14,9 @@ from mta.cli import main, options
 from mta.cli.roff import Page
 from mta.proc import master
 from mta.proc.roles import ROLES, Who
+
+# Options that many commands have are described once.
+COMMON = ("config", "macros", "json_")
 
 
 def pages() -> Iterator[Page]:
@@ -137,6 +141,13 @@ def mta() -> Page:
         command = main.mta.get_command(context, name)
         assert command is not None
         _command(page, f"mta {name}", command)
+    page.section_("common options")
+    page.prose("Of all commands that are about a configuration or a spool:")
+    every = main.mta.get_command(context, "check")
+    assert every is not None
+    for parameter in every.params:
+        if isinstance(parameter, click.Option) and parameter.name in COMMON:
+            _option(page, parameter)
     page.section_("see also")
     page.raw(
         "\\fBsendmail\\fP(1), \\fBmta.conf\\fP(5), \\fBmta\\fP(8), \\fBmta\\-internals\\fP(7)"
@@ -145,7 +156,19 @@ def mta() -> Page:
 
 
 def _help(command: click.Command) -> str:
-    return inspect.cleandoc(command.help or "").replace("\b\n", "").replace("\b", "")
+    """The help text; what click is told to leave as it is, is indented."""
+    paragraphs = []
+    for paragraph in inspect.cleandoc(command.help or "").split("\n\n"):
+        if paragraph.startswith("\b\n"):
+            title, *kept = paragraph[2:].split("\n")
+            if title.endswith(":"):
+                paragraphs.append(title)
+            else:
+                kept.insert(0, title)
+            paragraphs.append(textwrap.indent(textwrap.dedent("\n".join(kept)), "    "))
+        else:
+            paragraphs.append(paragraph)
+    return "\n\n".join(paragraphs)
 
 
 def _command(page: Page, name: str, command: click.Command) -> None:
@@ -159,10 +182,14 @@ def _command(page: Page, name: str, command: click.Command) -> None:
     page.subsection(" ".join([name, *_operands(command)]))
     page.prose(_help(command))
     for parameter in command.params:
-        if isinstance(parameter, click.Option):
-            shown = ", ".join(parameter.opts)
-            page.term(shown, "" if parameter.is_flag else str(parameter.metavar or ""))
-            page.about(parameter.help or "")
+        if isinstance(parameter, click.Option) and parameter.name not in COMMON:
+            _option(page, parameter)
+
+
+def _option(page: Page, parameter: click.Option) -> None:
+    shown = ", ".join(parameter.opts)
+    page.term(shown, "" if parameter.is_flag else str(parameter.metavar or ""))
+    page.about(parameter.help or "")
 
 
 def _operands(command: click.Command) -> list[str]:

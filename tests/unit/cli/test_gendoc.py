@@ -79,3 +79,10 @@ def test_the_map_of_the_documents_leads_somewhere() -> None:
     missing = {name for name in named if not (TREE / name).exists()}
     assert missing - {"spool/mail/"} == set()  # the demo makes that
     assert len(named) > 8
+
+
+def test_what_is_common_to_commands_is_described_once() -> None:
+    text = (Path(place.tree()) / "man" / "mta.1").read_text("ascii")
+    assert text.count("Answer in JSON") == 1
+    # All lines of an example keep their form, the first too.
+    assert ".nf\nmta run \\-C /etc/mta/mta.conf\nmta run \\-\\-foreground" in text

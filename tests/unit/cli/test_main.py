@@ -191,6 +191,15 @@ def test_a_shipped_file_is_found_in_the_tree_and_where_pip_puts_it(
     assert place.shipped("mta.conf").endswith("/share/mta/mta.conf")
 
 
+def test_the_daemon_does_not_start_without_a_configuration(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(place, "SYSTEM_CONFIG", "/nonexistent/mta.conf")
+    ended = run("run")
+    assert ended.exit_code == os.EX_CONFIG
+    assert "mta install --users" in ended.output
+
+
 def test_the_demo_says_where_it_plays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(place, "tree", lambda: str(tmp_path))
     ended = run("demo")
