@@ -254,6 +254,10 @@ def test(
         raise click.ClickException(
             f"there are no tests in {TREE}; they are in the source tree"
         )
+    for path in paths_of(chosen):
+        if not (TREE / path.partition("::")[0]).exists():
+            groups = ", ".join(each.rpartition("/")[2] for each in paths_of(()))
+            raise click.ClickException(f"there is no {path}; groups are {groups}")
     status = run_all(paths_of(chosen), arguments, recorder, stop=stop)
     for line in summary(recorder):
         click.echo(line)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from click.testing import CliRunner
+
+from mta.cli import selftest
 from mta.cli.selftest import Recorder, Tally, read_minimum, shortfalls, summary
 
 
@@ -87,3 +90,9 @@ def test_the_minimum_is_lines_of_group_and_number() -> None:
         "unit": 12,
         "house": 3,
     }
+
+
+def test_a_group_that_there_is_not_is_answered_with_those_there_are() -> None:
+    ended = CliRunner().invoke(selftest.test, ["unti"])
+    assert ended.exit_code == 1
+    assert "there is no unti; groups are unit, " in ended.output
