@@ -50,6 +50,4 @@ def run(
         raise click.exceptions.Exit(start.start_off("mta", arguments))
     from mta.proc import master
 
-    raise click.exceptions.Exit(
-        master.main([*arguments, "--foreground", "--ready-fd", str(ready_fd)])
-    )
+    raise click.exceptions.Exit(master.main([*arguments, "--ready-fd", str(ready_fd)]))

@@ -184,7 +184,7 @@ class Master:
     def __init__(self, stage: Stage) -> None:
         """Start it.  It ends when this process does, even by kill -9."""
         self.ready, writer = os.pipe()
-        arguments = [*stage.options, "--foreground", "--grace", str(DRAIN_SECONDS)]
+        arguments = [*stage.options, "--grace", str(DRAIN_SECONDS)]
         libc = ctypes.CDLL(None)
         self.process = subprocess.Popen(
             process.interpreter(

@@ -51,7 +51,7 @@ def _daemon(name: str, request: Request) -> int:
         return start.start_off(name, arguments)
     from mta.proc import master
 
-    return master.main([*arguments, "--foreground"])
+    return master.main(arguments)
 
 
 def shown(conf: Configuration, names: Sequence[str]) -> Iterator[str]:

@@ -22,7 +22,7 @@ def start_off(name: str, arguments: Sequence[str]) -> int:
     command = process.interpreter(
         process.tree_root(),
         "mta.proc.master",
-        [*arguments, "--foreground", "--ready-fd", str(writer)],
+        [*arguments, "--ready-fd", str(writer)],
     )
     daemon = subprocess.Popen(
         command,

@@ -58,11 +58,6 @@ class Item:
         return self.address.name_for(self.transport)
 
     @property
-    def is_routed(self) -> bool:
-        """True if it got as far as a transport."""
-        return bool(self.transport)
-
-    @property
     def host_shown(self) -> str:
         """The host as in H=."""
         if not self.host_address:

@@ -88,8 +88,3 @@ def open_log(pattern: str) -> Log:
         return Log(main, reject, panic)
     finally:
         os.close(at)
-
-
-def to_stderr() -> Log:
-    """A log for commands that have no log files: everything goes to standard error."""
-    return Log(2, 2, 2)

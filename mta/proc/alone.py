@@ -51,7 +51,6 @@ def _tree(file: str, macros: dict[str, str]) -> Iterator[tuple[socket.socket, st
     order = Order(
         file,
         macros,
-        foreground=True,
         ready_fd=writer,
         once=theirs.fileno(),
         submit=submit.fileno(),

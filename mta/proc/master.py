@@ -21,7 +21,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 
 from mta.base import clock
@@ -76,7 +76,6 @@ class Order:
 
     file: str
     macros: dict[str, str]
-    foreground: bool = False
     ready_fd: int = -1
     grace: float = 10.0
     once: int = -1  # a channel: while it is open the tree serves one command, then it ends
@@ -196,8 +195,7 @@ class Master:
         command = process.interpreter(process.tree_root(), running.role.module, arguments)
 
         def become_role() -> int:
-            # The caller's terminal is nothing for processes that outlive him.
-            process.leave_terminal(-1 if self.order.foreground else self.log.panic_fd)
+            process.leave_input()
             process.place_descriptors(fds, roles.FIRST)
             process.keep_descriptors(range(roles.FIRST + len(fds)))
             os.chdir("/")
@@ -275,8 +273,6 @@ class Master:
             with contextlib.suppress(OSError):
                 os.write(self.order.ready_fd, b"ready\n")
                 os.close(self.order.ready_fd)
-        if not self.order.foreground:
-            process.leave_terminal(self.log.panic_fd)
 
     def too_slow(self, running: Running, pid: int) -> None:
         """A role that has not reported after all this time is taken to hang."""
@@ -508,18 +504,16 @@ def parse_arguments(arguments: Sequence[str]) -> Order:
     parser = argparse.ArgumentParser(prog="mta run", description="Run the mail daemon.")
     parser.add_argument("-C", dest="file", default=DEFAULT_FILE, metavar="FILE")
     parser.add_argument("-D", dest="macros", action="append", default=[], metavar="NAME=VALUE")
-    parser.add_argument("--foreground", action="store_true")
     parser.add_argument("--ready-fd", type=int, default=-1)
     parser.add_argument("--grace", type=float, default=10.0)
     given = parser.parse_args(list(arguments))
     macros = dict(each.split("=", 1) if "=" in each else (each, "") for each in given.macros)
-    return Order(given.file, macros, given.foreground, given.ready_fd, given.grace)
+    return Order(given.file, macros, given.ready_fd, given.grace)
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the daemon until it is stopped."""
-    order = parse_arguments(arguments)
-    return work(order) if order.foreground else detach(order)
+    """Run the daemon until it is stopped; `mta.cli.start` puts it into the background."""
+    return work(parse_arguments(arguments))
 
 
 def work(order: Order) -> int:
@@ -531,18 +525,3 @@ def work(order: Order) -> int:
         print(f"mta: {error}", file=sys.stderr)
         return 1
     return master.run()
-
-
-def detach(order: Order) -> int:
-    """Leave a master in the background, and return when it is ready or has failed."""
-    reader, writer = os.pipe()
-
-    def background() -> int:
-        os.close(reader)
-        os.setsid()
-        return work(replace(order, ready_fd=writer))
-
-    process.run_child(background)
-    os.close(writer)
-    with os.fdopen(reader, "rb") as said:
-        return 0 if said.read() else 1

@@ -29,8 +29,7 @@ from mta.expand.context import Connection, Context
 from mta.expand.run import expand
 from mta.log import events
 from mta.match.host import match_host
-from mta.receive.service import Caller
-from mta.receive.service import Service as Service  # noqa: PLC0414
+from mta.receive.service import Caller, Service
 from mta.receive.sizes import size_limit
 from mta.smtp.parse import Manner
 from mta.smtp.reply import reply

@@ -123,18 +123,12 @@ def occupy_standard() -> None:
     os.close(fd)
 
 
-def leave_terminal(said: int) -> None:
-    """Read nothing from the caller's standard input, and say nothing to his terminal.
-
-    What is printed nevertheless goes to the descriptor `said`, or stays where it went (-1).
-    """
+def leave_input() -> None:
+    """Read nothing from the caller's standard input: it is his."""
     null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     if null != 0:
         os.dup2(null, 0)
         os.close(null)
-    if said >= 0:
-        os.dup2(said, 1)
-        os.dup2(said, 2)
 
 
 def raise_descriptor_limit() -> None:

@@ -147,7 +147,7 @@ class Running:
         """Start the master and return when every role is at work."""
         reader, writer = os.pipe()
         command = [sys.executable, "-I", "-c", START, str(TREE), *self.arguments()]
-        command += ["--foreground", "--ready-fd", str(writer), "--grace", str(self.grace)]
+        command += ["--ready-fd", str(writer), "--grace", str(self.grace)]
         with self.output.open("ab") as output:
             self.process = subprocess.Popen(
                 command,
