@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import smtplib
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -159,17 +158,6 @@ def test_sendmail_delivers(mta: daemon.Running) -> None:
     )  # fmt: skip
     assert (sent.returncode, sent.stderr) == (0, b"")
     assert mailbox.without_trace(only_message(mta, "sendmail")) == MESSAGE
-
-
-def test_an_injection_takes_less_than_40_milliseconds(mta: daemon.Running) -> None:
-    command = ["sendmail", *mta.arguments(), "-i", "-f", "ann@sender.test", "-odq"]
-    times = []
-    for _ in range(15):
-        began = time.monotonic()
-        assert mta.run(*command, "quick@local.test", message=MESSAGE).returncode == 0
-        times.append(time.monotonic() - began)
-    # The best of many: what else the machine does is not the question.
-    assert min(times) < 0.040
 
 
 def test_sendmail_bs_delivers(mta: daemon.Running) -> None:
