@@ -71,7 +71,7 @@ def local_batches(
             item.set(State.DEFERRED, error.text, error.code)
         else:
             parcel = _parcel(whole, [item], ())
-            batches.append(Batch(Job(parcel, *owner), (item,)))
+            batches.append(Batch(Job(parcel, *owner, transport.is_brief), (item,)))
     return batches
 
 

@@ -2,13 +2,13 @@
 
     deliver, receiver → launcher     start     with one end of a new channel
     launcher → asker (new channel)   refused   when the worker may not be started
-    deliver → worker                 carry     with the parcel and the -D file
-    worker → deliver                 outcome   one for each recipient
-                                     carried   the parcel is done with; more may follow
+    deliver → worker                 carry     a parcel, with the -D file; several may wait
+    worker → deliver                 outcome   one for each recipient and for each host that
+                                               failed, in the order of the parcels
 
-A worker that goes away before `carried` has deferred what it had not reported.  Names cross
-here, never paths or commands: launcher and worker look the transport up in their own
-configuration.
+A worker that goes away before the last outcome of a parcel has deferred what it had not
+reported.  Names cross here, never paths or commands: launcher and worker look the transport up
+in their own configuration.
 """
 
 from __future__ import annotations
@@ -43,43 +43,40 @@ class Refused:
 @frame("carry")
 @dataclass(frozen=True, slots=True)
 class Carry:
-    """Deliver the parcel that comes along."""
+    """Deliver this parcel; one that is too large for a frame comes in a sealed memory file."""
 
     transport: str
     message_id: str
-
-
-@frame("carried")
-@dataclass(frozen=True, slots=True)
-class Carried:
-    """All outcomes of the parcel have been sent."""
-
-    message_id: str
+    parcel: bytes = b""
 
 
 @frame("outcome")
 @dataclass(frozen=True, slots=True)
 class OutcomeFrame:
-    """An Outcome on its way."""
+    """An Outcome on its way; `left` is how many more there are of this parcel."""
 
+    message_id: str
+    left: int
     address: str
     result: str
-    text: str
-    status: str
-    code: int
-    host: str
-    host_address: str
-    port: int
-    host_error: int
-    message_error: int
-    remote_text: str
-    reused: int
-    file: str
+    text: str = ""
+    status: str = ""
+    code: int = 0
+    host: str = ""
+    host_address: str = ""
+    port: int = 0
+    host_error: int = 0
+    message_error: int = 0
+    remote_text: str = ""
+    reused: int = 0
+    file: str = ""
 
 
-def pack(outcome: Outcome) -> OutcomeFrame:
+def pack(message_id: str, left: int, outcome: Outcome) -> OutcomeFrame:
     """The frame that says this outcome."""
     return OutcomeFrame(
+        message_id,
+        left,
         outcome.address,
         outcome.result.value,
         outcome.text[:4000],

@@ -10,6 +10,10 @@
 
 A crash anywhere repeats at most what was under way.
 
+An attempt is a generator: it gives away the jobs that it wants carried now and goes on when it
+is handed one that has ended.  So one process has several attempts under way and is never idle
+for want of a worker's answer, while each of them is told from start to end.
+
 Runs as:  the mail user, in a delivery process; workers run the transports.
 Raises:   nothing that belongs to a message: what goes wrong defers it.
 """
@@ -17,7 +21,8 @@ Raises:   nothing that belongs to a message: what goes wrong defers it.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Generator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -32,7 +37,7 @@ from mta.deliver.context import RETURNS, context_of, values_of
 from mta.deliver.item import Item, State
 from mta.deliver.outcome import Progress
 from mta.deliver.retry import Retry
-from mta.deliver.workers import Workers
+from mta.deliver.workers import Job, Workers
 from mta.hints.retry import RetryHints
 from mta.log import events
 from mta.log.sink import Log
@@ -58,19 +63,31 @@ SOON = 300
 _CHUNK = 1 << 18
 
 
+Ended = tuple[Job, list[Outcome]]
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """What came of an attempt: when to try again (0: never, or nobody knows), where to, and
     the ids of bounces that wait for delivery now."""
 
+    message_id: str
     state: str
     next_try: float = 0.0
     destination: str = ""
     bounces: tuple[str, ...] = ()
 
 
+Attempt = Generator[list[Job], Ended, Report]
+Part = Generator[list[Job], Ended, None]
+
+
 class Deliverer:
-    """All that deliveries need; one for each process, made after the fork."""
+    """All that deliveries need, and those under way; one for each process, made after the
+    fork.
+
+    `begin` takes on a message and `wait` gives back what came of those that have ended.
+    """
 
     def __init__(
         self,
@@ -94,22 +111,58 @@ class Deliverer:
         self.hints = hints or RetryHints(f"{spool.path}/db/retry.sqlite")
         self.rules = load_retry_rules(conf)
         self.bouncer = Bouncer(conf, spool, log, tables)
+        self.under_way: dict[str, Attempt] = {}
+        self._by_job: dict[int, str] = {}
+        self._ended: list[Report] = []
 
-    def attempt(
-        self, message_id: str, *, force: bool = False, queue_run: bool = False
-    ) -> Report:
+    def begin(self, message_id: str, *, force: bool = False, queue_run: bool = False) -> None:
         """Try to deliver a message.  `force` ignores retry times and thaws it."""
+        attempt = self._attempt(message_id, force=force, queue_run=queue_run)
+        self.under_way[message_id] = attempt
+        self._go_on(message_id, None)
+
+    def wait(self, also: int = -1) -> list[Report]:
+        """What came of the attempts that have ended, as soon as there is one, or as the
+        descriptor `also` can be read; nothing where nothing is under way."""
+        while not self._ended and self.under_way:
+            ended = self.workers.wait(also)
+            for job, outcomes in ended:
+                self._go_on(self._by_job.pop(id(job)), (job, outcomes))
+            if not ended:
+                assert also >= 0, "attempts are under way, but no jobs"
+                break
+        reports, self._ended = self._ended, []
+        return reports
+
+    def _go_on(self, message_id: str, ended: Ended | None) -> None:
+        """Take an attempt as far as it comes."""
+        # One that ends in an error of ours is no longer under way; the others can go on.
+        attempt = self.under_way.pop(message_id)
+        try:
+            for job in next(attempt) if ended is None else attempt.send(ended):
+                self._by_job[id(job)] = message_id
+                self.workers.submit(job)
+        except StopIteration as end:
+            self._ended.append(end.value)
+        except BaseException:
+            attempt.close()
+            raise
+        else:
+            self.under_way[message_id] = attempt
+
+    def _attempt(self, message_id: str, *, force: bool, queue_run: bool) -> Attempt:
         try:
             message = Message.open(self.spool, message_id)
         except SpoolError as error:
             return self._damaged(message_id, str(error))
         except TempFail as error:
             events.note(self.log, message_id, str(error))
-            return Report(DEFERRED, clock.now() + SOON)
+            return Report(message_id, DEFERRED, clock.now() + SOON)
         if message is None:
             return self._not_ours(message_id)
         with message:
-            return _Attempt(self, message, force=force, queue_run=queue_run).run()
+            attempt = _Attempt(self, message, force=force, queue_run=queue_run)
+            return (yield from attempt.run())
 
     def _damaged(self, message_id: str, reason: str) -> Report:
         """A message that cannot be read is put where nobody trips over it again."""
@@ -120,15 +173,15 @@ class Deliverer:
         else:
             kept = f"kept in {self.spool.path}/corrupt"
             events.damaged(self.log, message_id, reason, kept)
-        return Report(DAMAGED)
+        return Report(message_id, DAMAGED)
 
     def _not_ours(self, message_id: str) -> Report:
         for directory in self.spool.places(message_id):
             with suppress(OSError):
                 os.stat(f"{message_id}-H", dir_fd=directory, follow_symlinks=False)
                 events.locked(self.log, message_id)
-                return Report(LOCKED, clock.now() + SOON)
-        return Report(GONE)
+                return Report(message_id, LOCKED, clock.now() + SOON)
+        return Report(message_id, GONE)
 
 
 class _Attempt:
@@ -156,10 +209,10 @@ class _Attempt:
         self.freeze = ""  # why the message is frozen now
         self.is_frozen = False
 
-    def run(self) -> Report:
+    def run(self) -> Attempt:
         """Do it."""
         if self.envelope.is_frozen and not self._may_thaw():
-            return Report(FROZEN)
+            return Report(self.message.id, FROZEN)
         recipients = routing.remaining(self.envelope)
         done = self.envelope.nonrecipients
         self.routing = routing.route_all(
@@ -168,8 +221,8 @@ class _Attempt:
         self.progress = Progress(self.message, self.routing, self.deliverer.log)
         self._routed()
         waiting = [item for item in self.routing.items if item.state is State.WAITING]
-        self._local([item for item in waiting if item.is_local])
-        self._remote([item for item in waiting if not item.is_local])
+        yield from self._local([item for item in waiting if item.is_local])
+        yield from self._remote([item for item in waiting if not item.is_local])
         return self._finish()
 
     # ---- 1: frozen messages
@@ -205,7 +258,7 @@ class _Attempt:
 
     # ---- 3: deliveries
 
-    def _local(self, items: list[Item]) -> None:
+    def _local(self, items: list[Item]) -> Part:
         if not items:
             return
         self.retry.local_waits(items)
@@ -217,9 +270,9 @@ class _Attempt:
                 if not item.next_try:
                     self.retry.not_started(item)
         for each in batches:
-            self._carry([each], 1)
+            yield from self._carry([each], 1)
 
-    def _remote(self, items: list[Item]) -> None:
+    def _remote(self, items: list[Item]) -> Part:
         if not items:
             return
         transports = self.deliverer.transports
@@ -236,7 +289,8 @@ class _Attempt:
                     self.progress.log_deferred(item)
         whole = replace(self.whole(), is_8bit=_has_8bit(self.message))
         batches = batch.remote_batches(self.ctx, whole, transports, groups)
-        self._carry(batches, max(1, self.deliverer.conf.queue.remote_max_parallel))
+        most = max(1, self.deliverer.conf.queue.remote_max_parallel)
+        yield from self._carry(batches, most)
 
     def whole(self) -> Whole:
         """What all parcels share."""
@@ -255,16 +309,24 @@ class _Attempt:
             values_of(envelope),
         )
 
-    def _carry(self, batches: list[Batch], most: int) -> None:
+    def _carry(self, batches: list[Batch], most: int) -> Part:
+        """Have parcels carried, at most so many at a time."""
         if self.progress.trouble:
             for each in batches:
                 for item in each.items:
                     item.set(State.DEFERRED, self.progress.trouble, UNKNOWN)
                     self.progress.log_deferred(item)
             return
-        by_parcel = {id(each.job.parcel): each for each in batches}
-        for job, outcomes in self.deliverer.workers.carry([b.job for b in batches], most):
-            self._fold(by_parcel[id(job.parcel)], job.parcel, outcomes)
+        waiting = deque(batches)
+        under_way: dict[int, Batch] = {}
+        while waiting or under_way:
+            jobs: list[Job] = []
+            while waiting and len(under_way) < most:
+                each = waiting.popleft()
+                under_way[id(each.job)] = each
+                jobs.append(each.job)
+            job, outcomes = yield jobs
+            self._fold(under_way.pop(id(job)), job.parcel, outcomes)
 
     def _fold(self, each: Batch, parcel: Parcel, outcomes: list[Outcome]) -> None:
         """Take in the outcomes of a parcel: hosts first, then what is done, then the rest."""
@@ -312,7 +374,7 @@ class _Attempt:
                 self.progress.remove()
             if self.progress.is_removed:
                 events.completed(self.deliverer.log, self.message.id)
-                return Report(DONE, bounces=tuple(self.bounces))
+                return Report(self.message.id, DONE, bounces=tuple(self.bounces))
         return self._keep()
 
     def _is_complete(self) -> bool:
@@ -378,10 +440,11 @@ class _Attempt:
             events.note(self.deliverer.log, self.message.id, str(error))
             next_try = max(next_try, self.now + SOON)
         destination = left[0].address.domain if left else ""
+        state = DEFERRED
         if self.is_frozen:
             events.frozen(self.deliverer.log, self.message.id, self.freeze)
-            return Report(FROZEN, 0.0, destination, tuple(self.bounces))
-        return Report(DEFERRED, next_try, destination, tuple(self.bounces))
+            state, next_try = FROZEN, 0.0
+        return Report(self.message.id, state, next_try, destination, tuple(self.bounces))
 
     def _next_tries(self, items: list[Item]) -> Iterator[float]:
         for item in items:

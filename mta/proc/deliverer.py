@@ -1,24 +1,27 @@
-"""A delivery process: attempts one message after another, one at a time.
+"""A delivery process: attempts messages, a few at a time, never waiting for one alone.
 
     uid           the mail user
     descriptors   one channel to the runner; start to the launcher; the spool; the logs
     in            attempt(id) from the runner; outcomes from workers
     out           attempted(id, state, next try); start to the launcher; carry to workers
-    neighbours    the runner gone: finish this message, then leave;
+    neighbours    the runner gone: finish what is under way, then leave;
                   a worker gone: what it had not reported is deferred
 
 State of one message never outlives its attempt.  The runner counts the attempts and closes the
 channel after a number of them: if the process left by itself, a message could be handed to it
-at that very moment.
+at that very moment.  An error of ours in one attempt ends the process, but first the others
+come to their end: what was delivered of them must not be delivered again.
 """
 
 from __future__ import annotations
 
+import contextlib
+import select
 import signal
 import socket
 from dataclasses import dataclass
 
-from mta.deliver.message import Deliverer
+from mta.deliver.message import Deliverer, Report
 from mta.deliver.workers import Workers
 from mta.lookup.api import Tables
 from mta.proc import roles
@@ -66,25 +69,49 @@ def run(prepared: Prepared, channel: socket.socket, keep: list[int]) -> int:
         workers,
     )
     try:
-        while (received := frames.receive(channel, (Attempt,))) is not None:
+        _serve(delivery, channel)
+    except (BrokenPipeError, ConnectionError):
+        pass  # the runner has gone; what was done is in the journal
+    finally:
+        while delivery.under_way:
+            _report(channel, delivery.wait())
+        workers.close()
+    return 0
+
+
+def _serve(delivery: Deliverer, channel: socket.socket) -> None:
+    """Attempt what the runner asks for, until it closes the channel."""
+    waiting = select.poll()
+    waiting.register(channel, select.POLLIN)
+    while True:
+        # The runner knows how much one process may have in hand, and sends no more.
+        while not delivery.under_way or waiting.poll(0):
+            received = frames.receive(channel, (Attempt,))
+            if received is None:
+                return
             received.close()
             assert isinstance(received.message, Attempt)
             order = received.message
             process.set_title(f"mta: deliver {order.message_id}")
-            report = delivery.attempt(
+            delivery.begin(
                 order.message_id, force=bool(order.force), queue_run=bool(order.queue_run)
             )
+            if not delivery.under_way:
+                break
+        _report(channel, delivery.wait(channel.fileno()))
+        if not delivery.under_way:
+            process.set_title("mta: deliver")
+
+
+def _report(channel: socket.socket, reports: list[Report]) -> None:
+    """Tell the runner what came of attempts, as far as it is still there."""
+    with contextlib.suppress(BrokenPipeError, ConnectionError):
+        for report in reports:
             answer = Attempted(
-                order.message_id,
+                report.message_id,
                 report.state,
                 int(report.next_try),
                 report.destination,
-                tuple(report.bounces),
+                report.bounces,
             )
             frames.send(channel, answer)
-            process.set_title("mta: deliver")
-    except (BrokenPipeError, ConnectionError):
-        pass  # the runner has gone; what was done is in the journal
-    finally:
-        workers.close()
-    return 0

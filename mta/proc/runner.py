@@ -41,24 +41,26 @@ IDLE_SECONDS = 20.0
 SECOND_SCAN_SECONDS = 10.0
 DOUBT = 10_000  # messages known: from here on hints of others are looked into
 LONGEST = 320  # octets of an address that are kept
-# More deliverers than this are only made beside those that take long over their message:
+# More deliverers than this are only made beside those that have not been heard of for long:
 # messages of a millisecond are not done sooner by more processes than the machine has use for.
-EAGER = max(2, min(8, 2 * (os.cpu_count() or 1)))
+EAGER = max(2, min(8, os.cpu_count() or 1))
 SLOW_SECONDS = 1.0
 HESITATE_SECONDS = 0.1
+# A deliverer has several messages under way, as it waits for workers most of the time.
+IN_HAND = 8
 
 
 class Child:
     """A deliverer: its process, our end of its channel, and what it is at."""
 
-    __slots__ = ("channel", "entry", "pid", "since", "uses")
+    __slots__ = ("channel", "entries", "pid", "since", "uses")
 
     def __init__(self, pid: int, channel: socket.socket) -> None:
         self.pid = pid
         self.channel = channel
-        self.entry: Entry | None = None
+        self.entries: dict[str, Entry] = {}  # by id
         self.uses = 0
-        self.since = clock.monotonic()  # when it was given a message, or has none
+        self.since = clock.monotonic()  # when it was given a message, or has reported one
 
 
 class Runner:
@@ -135,6 +137,8 @@ class Runner:
         for child in self.idle:
             self.dismiss(child)
         self.idle.clear()
+        for child in self.children.values():
+            child.uses = self.conf.own.deliver_max_use
 
     def drain(self, grace: float) -> None:
         """Begin no delivery; leave when the last is over, or when the time is up."""
@@ -235,16 +239,33 @@ class Runner:
         self.schedule.advance(clock.now())
         most = max(1, self.conf.own.deliver_max_parallel)
         while not self.draining and self.schedule.due and self.schedule.running < most:
-            if not self.idle and not self.grow():
+            child = self.ready()
+            if child is None:
                 break
             entry = self.schedule.take(most)
             if entry is None:
                 break
-            self.hand(entry)
+            self.hand(child, entry)
         self.set_timer()
 
+    def ready(self) -> Child | None:
+        """A deliverer for one more message: idle, or made for it, or the one with the least
+        in hand."""
+        if self.idle or self.grow():
+            return self.idle[-1]
+        before = clock.monotonic() - SLOW_SECONDS
+        able = [
+            child
+            for child in self.children.values()
+            if child.channel.fileno() >= 0
+            and child.since > before
+            and len(child.entries) < IN_HAND
+            and child.uses < self.conf.own.deliver_max_use
+        ]
+        return min(able, key=lambda child: len(child.entries), default=None)
+
     def grow(self) -> bool:
-        """Fork another deliverer, unless those at work will be free in a moment."""
+        """Fork another deliverer, unless those at work can take more in a moment."""
         if self.quick() >= EAGER:
             if not self.hesitating:
                 self.hesitating = True
@@ -275,7 +296,7 @@ class Runner:
         return True
 
     def quick(self) -> int:
-        """How many deliverers have not been at their message for long."""
+        """How many deliverers were heard of a moment ago."""
         before = clock.monotonic() - SLOW_SECONDS
         return sum(1 for child in self.children.values() if child.since > before)
 
@@ -284,10 +305,12 @@ class Runner:
         self.hesitating = False
         self.dispatch()
 
-    def hand(self, entry: Entry) -> None:
-        """Give a message to a deliverer that is idle."""
-        child = self.idle.pop()
-        child.entry = entry
+    def hand(self, child: Child, entry: Entry) -> None:
+        """Give a message to a deliverer."""
+        if child in self.idle:
+            self.idle.remove(child)
+        child.entries[entry.message_id] = entry
+        child.uses += 1
         child.since = clock.monotonic()
         order = Attempt(entry.message_id, int(entry.force), int(entry.queue_run))
         try:
@@ -296,25 +319,28 @@ class Runner:
             self.lost(child)
 
     def report(self, child: Child) -> None:
-        """A deliverer says what came of its message, or has gone."""
+        """A deliverer says what came of a message, or has gone."""
         try:
             received = frames.receive(child.channel, (Attempted,))
         except (OSError, ProtocolError):
             received = None
-        entry = child.entry
-        if received is None or entry is None or not isinstance(received.message, Attempted):
+        said = None if received is None else received.message
+        entry = None
+        if isinstance(said, Attempted):
+            entry = child.entries.pop(said.message_id, None)
+        if received is None or entry is None or not isinstance(said, Attempted):
             self.lost(child)
         else:
             received.close()
-            child.entry = None
             child.since = clock.monotonic()
-            self.settle(entry, received.message)
+            self.settle(entry, said)
             self.rest(child)
         self.dispatch()
 
     def rest(self, child: Child) -> None:
-        """A deliverer is free: it waits for the next message, or has done enough."""
-        child.uses += 1
+        """A deliverer without work waits for the next message, or has done enough."""
+        if child.entries:
+            return
         if self.draining or child.uses >= self.conf.own.deliver_max_use:
             self.dismiss(child)
             return
@@ -344,16 +370,16 @@ class Runner:
         self.end_if_once()
 
     def lost(self, child: Child) -> None:
-        """A deliverer has gone.  The message it had waits before it is tried again."""
+        """A deliverer has gone.  The messages it had wait before they are tried again."""
         if child in self.idle:
             self.idle.remove(child)
-        if child.entry is not None:
-            self.schedule.finish(child.entry)
+        for entry in child.entries.values():
+            self.schedule.finish(entry)
             # A message that is too much for every deliverer is tried less and less often.
-            child.entry.crashes += 1
-            pause = AFTER_CRASH_SECONDS * 4 ** (min(child.entry.crashes, 4) - 1)
-            self.schedule.wait(child.entry, clock.now() + pause)
-            child.entry = None
+            entry.crashes += 1
+            pause = AFTER_CRASH_SECONDS * 4 ** (min(entry.crashes, 4) - 1)
+            self.schedule.wait(entry, clock.now() + pause)
+        child.entries.clear()
         self.dismiss(child)
         self.end_if_once()
 

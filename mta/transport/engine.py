@@ -5,6 +5,10 @@ names are loaded.  A transport is made once for each generation, before the firs
 delivery process keeps from one parcel to the next, an open connection for instance, is in its
 own copy of the transport, and is given up by `close`.
 
+A brief transport takes several parcels at a time: its `deliver` is a generator that stops
+where the work of others could be shared, before each sync.  All parcels of a round come to a
+stop before any goes on.
+
 Raises:   ConfigError at load.  A delivery raises TempFail, PermFail, ExpansionFail or OSError
           for the whole parcel and answers with Outcomes where recipients differ; `carry` makes
           Outcomes of both.
@@ -14,7 +18,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Sequence
 from typing import TypeVar
 
 from mta.base import clock
@@ -38,6 +42,8 @@ from mta.transport import drivers, headers, later
 from mta.transport.api import Outcome, Parcel, ParcelRecipient, Result
 from mta.transport.writing import Stream
 
+Stages = Generator[None, None, list[Outcome]]
+
 EXPANSION_FAILED = -27  # the number that Exim's retry records have for it
 
 
@@ -45,6 +51,8 @@ class Transport(Configured):
     """The options of every transport, and the parts of a delivery that all share."""
 
     is_local = True
+    # Each parcel takes a moment only: several may be carried by one process, and stand in line.
+    is_brief = False
     # How long a process may wait for its next parcel with what `close` gives up still open.
     patience = 0.0
 
@@ -89,8 +97,8 @@ class Transport(Configured):
     def check(self) -> None:
         """Raise ConfigError for options that do not go together."""
 
-    def deliver(self, ctx: Context, parcel: Parcel) -> list[Outcome]:
-        """Deliver, and say for each recipient what became of it."""
+    def deliver(self, ctx: Context, parcel: Parcel) -> list[Outcome] | Stages:
+        """Deliver, and say for each recipient what became of it: now, or in stages."""
         raise NotImplementedError
 
     def close(self) -> None:
@@ -161,10 +169,31 @@ def _origins(parcel: Parcel) -> list[str]:
     return [recipient.origin for recipient in parcel.recipients]
 
 
-def carry(transport: Transport, ctx: Context, parcel: Parcel) -> list[Outcome]:
-    """Deliver a parcel; whatever a transport raises becomes an outcome of each recipient."""
+def carry(
+    transport: Transport, work: Sequence[tuple[Context, Parcel]]
+) -> list[list[Outcome]]:
+    """Deliver parcels; whatever a transport raises becomes an outcome of each recipient."""
+    results: dict[int, list[Outcome]] = {}
+    under_way = {
+        number: _delivering(transport, ctx, parcel)
+        for number, (ctx, parcel) in enumerate(work)
+    }
+    while under_way:
+        for number, stages in list(under_way.items()):
+            try:
+                next(stages)
+            except StopIteration as end:
+                results[number] = end.value
+                del under_way[number]
+    return [results[number] for number in range(len(work))]
+
+
+def _delivering(transport: Transport, ctx: Context, parcel: Parcel) -> Stages:
+    """One delivery in stages, which raises nothing that a delivery may raise."""
     try:
-        return transport.deliver(ctx, parcel)
+        outcomes = transport.deliver(ctx, parcel)
+        if not isinstance(outcomes, list):
+            outcomes = yield from outcomes
     except ExpansionFail as failure:
         text = f"{transport.name} transport: {failure.text}"
         return for_all(parcel, Outcome("", Result.DEFER, text, "4.3.5", EXPANSION_FAILED))
@@ -181,6 +210,7 @@ def carry(transport: Transport, ctx: Context, parcel: Parcel) -> list[Outcome]:
         named = f"{error.filename}: " if error.filename else ""
         text = f"{named}{describe(error)}"
         return for_all(parcel, Outcome("", result, text, status, error.errno or 0))
+    return outcomes
 
 
 def for_all(parcel: Parcel, outcome: Outcome) -> list[Outcome]:

@@ -1,9 +1,11 @@
-"""A Maildir: opening it, making what is missing, and storing one message so that it lasts.
+"""A Maildir: opening it, making what is missing, and storing messages so that they last.
 
-    1. a file of its own in tmp/, under a name that nobody else takes
-    2. the message, written and synced
-    3. renamed into new/: from here on the recipient may see it
-    4. new/ synced: from here on it survives a crash, and the delivery is done
+    1. a file of its own in tmp/, under a name that nobody else takes; the message, written
+    2. the file synced; renamed into new/: from here on the recipient may see it
+    3. new/ synced: from here on it survives a crash, and the delivery is done
+
+Where several messages are stored at a time, all come to the end of a step before the next one
+begins; the last step is then one sync for all of them.
 
 Whatever fails before the end, the file is removed.  tmp/, new/ and cur/ must be real
 directories: a symbolic link there is refused.  Directories that had to be made are synced into
@@ -18,47 +20,76 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+from collections.abc import Generator
 from dataclasses import dataclass
 
 from mta.base.errors import TempFail
 from mta.base.trust import Trusted
 from mta.transport.writing import Stream, to_file
 from mta.unix.files import make_dir, open_at, open_dir, unlink_quietly
+from mta.unix.writeback import begin_writing
 
 # tmp/ last: where it is there, the others are.
 _PARTS = ("cur", "new", "tmp")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Maildir:
-    """An open Maildir: descriptors of its directories."""
+    """An open Maildir: descriptors of its directories, and what is to be synced."""
 
     tmp: int
     new: int
+    is_synced: bool = True
+    failure: OSError | None = None
 
     def close(self) -> None:
         """Close it."""
         os.close(self.tmp)
         os.close(self.new)
 
-    def store(self, stream: Stream, name: str, mode: int) -> None:
-        """Store a message under this name.  FileExistsError if the name is taken."""
-        fd = open_at(self.tmp, name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    def create(self, name: str, mode: int) -> int:
+        """A new file in tmp/ for `store`.  FileExistsError if the name is taken."""
+        return open_at(self.tmp, name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+
+    def store(
+        self, fd: int, stream: Stream, name: str, mode: int
+    ) -> Generator[None, None, None]:
+        """Store a message in a file that was created under this name; the file is closed.
+
+        Stops before each sync.
+        """
         place = self.tmp
         try:
             try:
                 os.fchmod(fd, mode)  # whatever the umask says
                 to_file(stream, fd)
-                os.fsync(fd)
+                begin_writing(fd)
+                yield
+                os.fdatasync(fd)
             finally:
                 os.close(fd)
             os.rename(name, name, src_dir_fd=self.tmp, dst_dir_fd=self.new)
             place = self.new
-            os.fsync(self.new)
+            self.is_synced = False
+            yield
+            self._sync()
         except BaseException:
             with contextlib.suppress(OSError):
                 unlink_quietly(place, name)
             raise
+
+    def _sync(self) -> None:
+        """Make the names in new/ last, of all messages at once."""
+        if self.failure is not None:
+            # The system tells of a failure once, but it is that of all.
+            raise self.failure
+        if not self.is_synced:
+            try:
+                os.fsync(self.new)
+            except OSError as error:
+                self.failure = error
+                raise
+            self.is_synced = True
 
 
 def open_maildir(path: Trusted, mode: int, *, create: bool, home: str | None) -> Maildir:

@@ -1,13 +1,16 @@
-"""A parcel as it travels to the process that delivers it: records in a sealed memory file.
+"""A parcel as it travels to the process that delivers it: one line of contents, then octets.
 
-A record is `key mark length LF octets LF`.  The mark says what the octets are: b octets, s
-text, t trusted text, i an integer, f a time.  `recipient` and `host` begin a new one of these,
-and what follows belongs to it; `value` carries a name and, after an equals sign, its text.
-What has its default value is left out.
+The line names each field as `key:mark:length`, blanks between; the octets follow it in the same
+order, with nothing between them.  The mark says what they are: b octets, s text, t trusted
+text, i an integer, f a time.  `recipient` and `host` begin a new one of these, and what follows
+belongs to it.  `values` is any number of names, each with an equals sign and its text, NULs
+between; a text with a NUL in it has a `value` to itself.  What has its default is left out.
+
+A parcel that fits into a frame travels in it; a larger one in a sealed memory file.
 
 Who trusts whom: the sender runs as the mail user, which decides what is delivered where, but
 not as whom or with which command.  The reader takes the trust marks of text from it and
-nothing else: every key, mark, length, number and count is checked, and the memory file must be
+nothing else: every key, mark, length, number and count is checked, and a memory file must be
 sealed, so that nothing changes while it is read.  Whoever has taken over the mail user can
 therefore have the administrator's own deliveries made with values of his choice, and no more.
 
@@ -18,11 +21,10 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
 from dataclasses import MISSING, fields
 
 from mta.base.errors import ProtocolError
-from mta.base.text import to_bytes, to_text
+from mta.base.text import is_number, to_bytes, to_text
 from mta.base.trust import Trusted
 from mta.route.api import Host
 from mta.transport.api import Parcel, ParcelRecipient
@@ -59,69 +61,95 @@ _RECIPIENT = _defaults(ParcelRecipient)
 _HOST = _defaults(Host)
 
 
+class _Writer:
+    """The line of contents and the octets, while they grow."""
+
+    __slots__ = ("contents", "octets")
+
+    def __init__(self) -> None:
+        self.contents: list[str] = []
+        self.octets: list[bytes] = []
+
+    def put(self, key: str, mark: str, octets: bytes) -> None:
+        """One more field."""
+        self.contents.append(f"{key}:{mark}:{len(octets)}")
+        self.octets.append(octets)
+
+    def text(self, key: str, text: str) -> None:
+        """One more text, with its trust."""
+        self.put(key, "t" if type(text) is Trusted else "s", to_bytes(text))
+
+    def fields(self, value: object, defaults: dict[str, object]) -> None:
+        """The plain fields of a value that have not their default."""
+        for name, default in defaults.items():
+            given = getattr(value, name)
+            if given is None or given == default:
+                continue
+            if isinstance(given, str):
+                self.text(name, given)
+            elif type(given) is bytes:
+                self.put(name, "b", given)
+            elif isinstance(given, float):
+                self.put(name, "f", repr(given).encode())
+            else:
+                self.put(name, "i", b"%d" % given)
+
+    def values(self, values: dict[str, str]) -> None:
+        """Names and texts, those of one trust together."""
+        for mark in "st":
+            some = [
+                f"{name}={text}"
+                for name, text in values.items()
+                if (type(text) is Trusted) == (mark == "t")
+            ]
+            for each in [each for each in some if "\0" in each]:
+                self.put("value", mark, to_bytes(each))
+                some.remove(each)
+            if some:
+                self.put("values", mark, to_bytes("\0".join(some)))
+
+
 def encode(parcel: Parcel) -> bytes:
-    """The records of a parcel, without its body.  Raises ProtocolError for too much of it."""
-    parts: list[bytes] = []
-    _put_fields(parts, parcel, _PARCEL)
+    """The octets of a parcel, without its body.  Raises ProtocolError for too many."""
+    writer = _Writer()
+    writer.fields(parcel, _PARCEL)
     for header in parcel.headers_add:
-        _put(parts, "add", header)
+        writer.text("add", header)
     for header in parcel.headers_remove:
-        _put(parts, "remove", header)
+        writer.text("remove", header)
     for host in parcel.hosts:
-        _put(parts, "host", "")
-        _put_fields(parts, host, _HOST)
+        writer.put("host", "s", b"")
+        writer.fields(host, _HOST)
     for recipient in parcel.recipients:
-        _put(parts, "recipient", "")
-        _put_fields(parts, recipient, _RECIPIENT)
-    for name, text in parcel.values.items():
-        joined = f"{name}={text}"
-        _put(parts, "value", joined, "t" if type(text) is Trusted else "s")
-    octets = b"".join(parts)
+        writer.put("recipient", "s", b"")
+        writer.fields(recipient, _RECIPIENT)
+    writer.values(parcel.values)
+    octets = b"%b\n%b" % (" ".join(writer.contents).encode(), b"".join(writer.octets))
     if len(octets) > LIMIT:
         raise ProtocolError(f"the parcel of {parcel.message_id} is too large: {len(octets)}")
     return octets
 
 
-def _put_fields(parts: list[bytes], value: object, defaults: dict[str, object]) -> None:
-    for name, default in defaults.items():
-        given = getattr(value, name)
-        if given is not None and given != default:
-            _put(parts, name, given)
-
-
-def _put(parts: list[bytes], key: str, value: object, mark: str = "") -> None:
-    if type(value) is bytes:
-        octets, mark = value, "b"
-    elif isinstance(value, str):
-        octets, mark = to_bytes(value), mark or ("t" if type(value) is Trusted else "s")
-    else:
-        number = int(value) if isinstance(value, bool) else value
-        octets, mark = repr(number).encode(), "f" if isinstance(value, float) else "i"
-    parts.append(b"%s %s %d\n%s\n" % (key.encode(), mark.encode(), len(octets), octets))
-
-
 def decode(octets: bytes, body: int) -> Parcel:
-    """The parcel in these records; `body` is the descriptor that came with them."""
+    """The parcel in these octets; `body` is the descriptor that came with them."""
+    contents, newline, _ = octets.partition(b"\n")
+    if not newline:
+        raise ProtocolError(f"not the contents of a parcel: {octets[:40]!r}")
     builder = _Builder()
-    for key, mark, value in _records(octets):
-        builder.take(key, mark, value)
+    at = len(contents) + 1
+    for entry in to_text(contents).split(" "):
+        key, _, rest = entry.partition(":")
+        mark, _, length = rest.partition(":")
+        if not is_number(length) or len(length) > 8:
+            raise ProtocolError(f"not a field of a parcel: {entry[:40]!r}")
+        stop = at + int(length)
+        if stop > len(octets):
+            raise ProtocolError("a field of a parcel is cut short")
+        builder.take(key, mark, octets[at:stop])
+        at = stop
+    if at != len(octets):
+        raise ProtocolError("a parcel with more than its contents")
     return builder.finish(body)
-
-
-def _records(octets: bytes) -> Iterator[tuple[str, str, bytes]]:
-    at = 0
-    while at < len(octets):
-        end = octets.find(b"\n", at, at + 80)
-        words = octets[at:end].split(b" ")
-        is_length = len(words) == 3 and words[2].isdigit()  # ascii: bytes
-        if end < 0 or not is_length or len(words[2]) > 8:
-            raise ProtocolError(f"not a record of a parcel: {octets[at : at + 40]!r}")
-        at = end + 1
-        stop = at + int(words[2])
-        if octets[stop : stop + 1] != b"\n":
-            raise ProtocolError("a record of a parcel is cut short")
-        yield to_text(words[0]), to_text(words[1]), octets[at:stop]
-        at = stop + 1
 
 
 def _text(mark: str, octets: bytes) -> str:
@@ -165,8 +193,14 @@ class _Builder:
         self.remove: list[str] = []
 
     def take(self, key: str, mark: str, octets: bytes) -> None:
-        """One more record."""
+        """One more field."""
+        if key in self.known and key not in self.fields:
+            self.fields[key] = _plain(key, mark, octets)
+            return
         match key:
+            case "values":
+                for each in octets.split(b"\0"):
+                    self._value(mark, each)
             case "recipient":
                 self._begin(self.recipients, _RECIPIENT, MOST_RECIPIENTS)
             case "host":
@@ -178,9 +212,7 @@ class _Builder:
             case "value":
                 self._value(mark, octets)
             case _:
-                if key not in self.known or key in self.fields:
-                    raise ProtocolError(f"a parcel has no field {key!r} here, or two of them")
-                self.fields[key] = _plain(key, mark, octets)
+                raise ProtocolError(f"a parcel has no field {key!r} here, or two of them")
 
     def finish(self, body: int) -> Parcel:
         """The parcel, if it is complete."""
@@ -214,10 +246,11 @@ class _Builder:
 
     def _value(self, mark: str, octets: bytes) -> None:
         # The name is found in the octets, as a cut would cost the text its mark.
-        name, equals, rest = octets.partition(b"=")
-        if not equals or len(self.values) == MOST_VALUES or to_text(name) in self.values:
+        first, equals, rest = octets.partition(b"=")
+        name = to_text(first)
+        if not equals or len(self.values) == MOST_VALUES or name in self.values:
             raise ProtocolError("a value of a parcel is malformed, repeated or one too many")
-        self.values[to_text(name)] = _text(mark, rest)
+        self.values[name] = _text(mark, rest)
 
 
 def _complete(known: dict[str, object], given: dict[str, object]) -> dict[str, object]:

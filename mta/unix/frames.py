@@ -2,11 +2,13 @@
 
 A frame is `verb NUL key=value NUL key=value NUL …` on a SOCK_SEQPACKET socket, at most 64 KiB.
 Each verb is a frozen dataclass declared with @frame("verb"); its fields are int, str, bytes or
-tuple[str, …] (one key=value for each element).  A datagram with a verb that is not expected on
-its channel, a missing, extra or repeated field, or a value of the wrong kind is a
-ProtocolError, and whoever receives it closes the channel.  Nothing is guessed.
+tuple[str, …] (one key=value for each element).  A field that has its default is left out.  A
+datagram with a verb that is not expected on its channel, a missing, extra or repeated field, or
+a value of the wrong kind is a ProtocolError, and whoever receives it closes the channel.
+Nothing is guessed.
 
-Values cannot hold NUL; text in them is UTF-8 with surrogate escapes.
+Text is UTF-8 with surrogate escapes and cannot hold NUL; in bytes NUL and SOH are written as
+SOH STX and SOH SOH.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import array
 import contextlib
 import dataclasses
 import os
+import re
 import select
 import socket
 from collections.abc import Callable, Sequence
@@ -31,17 +34,31 @@ F = TypeVar("F")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class _Field:
+    """How one field is written: `kind` is "int", "str", "bytes" or "tuple"."""
+
+    name: str
+    start: bytes  # name=
+    kind: str
+    default: object  # MISSING where a value must be given
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class _Layout:
-    """How one kind of frame is written: its class and the kind of each field."""
+    """How one kind of frame is written: its class and its fields, in order and by name."""
 
     verb: bytes
     frame: type
-    kinds: dict[bytes, str]  # field name → "int", "str", "bytes" or "tuple"
+    fields: tuple[_Field, ...]
+    by_name: dict[bytes, _Field]
+    defaults: dict[str, Any]
 
 
 FRAMES: Registry[_Layout] = Registry("frame")
 _BY_CLASS: dict[type, _Layout] = {}
 _KINDS = {int: "int", str: "str", bytes: "bytes", tuple[str, ...]: "tuple"}
+_ESCAPED = re.compile(rb"\x01(.?)", re.DOTALL)
+_MEANT = {b"\x01": b"\x01", b"\x02": b"\0"}
 
 
 def frame(verb: str) -> Callable[[type[F]], type[F]]:
@@ -49,8 +66,18 @@ def frame(verb: str) -> Callable[[type[F]], type[F]]:
 
     def declare(cls: type[F]) -> type[F]:
         hints = get_type_hints(cls)
-        kinds = {name.encode(): _KINDS[kind] for name, kind in hints.items()}
-        layout = _Layout(verb.encode(), cls, kinds)
+        made: tuple[Any, ...] = dataclasses.fields(cls)  # type: ignore[arg-type]  # it is one
+        fields = tuple(
+            _Field(each.name, f"{each.name}=".encode(), _KINDS[hints[each.name]], each.default)
+            for each in made
+        )
+        defaults = {
+            each.name: () if each.kind == "tuple" else each.default
+            for each in fields
+            if each.kind == "tuple" or each.default is not dataclasses.MISSING
+        }
+        by_name = {each.name.encode(): each for each in fields}
+        layout = _Layout(verb.encode(), cls, fields, by_name, defaults)
         FRAMES.add(verb, layout, cls.__doc__)
         _BY_CLASS[cls] = layout
         return cls
@@ -62,16 +89,21 @@ def encode(message: object) -> bytes:
     """The octets of a frame.  Raises ProtocolError for a NUL inside or too much of it."""
     layout = _BY_CLASS[type(message)]
     parts = [layout.verb]
-    for name, kind in layout.kinds.items():
-        value: Any = getattr(message, name.decode())
-        if kind == "tuple":
-            parts += [name + b"=" + to_bytes(each) for each in value]
-        elif kind == "bytes":
-            parts.append(name + b"=" + value)
+    for field in layout.fields:
+        value: Any = getattr(message, field.name)
+        if value == field.default:
+            continue
+        if field.kind == "str":
+            parts.append(field.start + to_bytes(value))
+        elif field.kind == "int":
+            parts.append(b"%b%d" % (field.start, value))
+        elif field.kind == "bytes":
+            parts.append(field.start + _escaped(value))
         else:
-            parts.append(name + b"=" + to_bytes(str(value)))
-    octets = b"\0".join(parts) + b"\0"
-    if octets.count(b"\0") != len(parts):
+            parts += [field.start + to_bytes(each) for each in value]
+    parts.append(b"")
+    octets = b"\0".join(parts)
+    if octets.count(b"\0") != len(parts) - 1:
         raise ProtocolError(f"a NUL inside the frame {layout.verb!r}")
     if len(octets) > LIMIT:
         raise ProtocolError(f"the frame {layout.verb!r} is too long: {len(octets)} octets")
@@ -86,35 +118,47 @@ def decode(octets: bytes, allowed: Sequence[type]) -> object:
     layout = FRAMES.get(verb.decode("ascii", "replace"))
     if layout is None or layout.frame not in allowed:
         raise ProtocolError(f"the frame {verb!r} is not allowed here")
-    values: dict[str, Any] = {
-        name.decode(): () for name, kind in layout.kinds.items() if kind == "tuple"
-    }
-    for field in fields:
-        name, separator, value = field.partition(b"=")
-        kind = layout.kinds.get(name)
-        if kind is None or not separator:
+    values: dict[str, Any] = {}
+    for each in fields:
+        name, separator, value = each.partition(b"=")
+        field = layout.by_name.get(name)
+        if field is None or not separator:
             raise ProtocolError(f"the frame {verb!r} has no field {name!r}")
-        key = name.decode()
-        if kind == "tuple":
-            values[key] += (to_text(value),)
-        elif key in values:
+        if field.kind == "tuple":
+            values[field.name] = (*values.get(field.name, ()), to_text(value))
+        elif field.name in values:
             raise ProtocolError(f"the field {name!r} of {verb!r} is given twice")
         else:
-            values[key] = _value(kind, value)
-    if len(values) != len(layout.kinds):
-        raise ProtocolError(f"the frame {verb!r} lacks a field")
+            values[field.name] = _value(field.kind, value)
+    if len(values) != len(layout.fields):
+        values = {**layout.defaults, **values}
+        if len(values) != len(layout.fields):
+            raise ProtocolError(f"the frame {verb!r} lacks a field")
     return layout.frame(**values)
 
 
 def _value(kind: str, octets: bytes) -> object:
-    if kind == "bytes":
-        return octets
     if kind == "str":
         return to_text(octets)
+    if kind == "bytes":
+        return _ESCAPED.sub(_meant, octets) if b"\x01" in octets else octets
     digits = octets[1:] if octets.startswith(b"-") else octets
     if not is_number(to_text(digits)) or len(digits) > 20:
         raise ProtocolError(f"{octets[:40]!r} is not a number")
     return int(octets)
+
+
+def _escaped(octets: bytes) -> bytes:
+    """Octets without NUL, from which `_meant` makes the same again."""
+    if b"\x01" in octets:
+        octets = octets.replace(b"\x01", b"\x01\x01")
+    return octets.replace(b"\0", b"\x01\x02") if b"\0" in octets else octets
+
+
+def _meant(found: re.Match[bytes]) -> bytes:
+    if found[1] not in _MEANT:
+        raise ProtocolError("octets with an unknown escape")
+    return _MEANT[found[1]]
 
 
 def pair() -> tuple[socket.socket, socket.socket]:

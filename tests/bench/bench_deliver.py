@@ -1,6 +1,6 @@
 """What delivering one message costs a delivery process, and what it costs a worker.
 
-    python -m tests.bench.bench_deliver [DIRECTORY] [--profile deliver|worker]
+    python -m tests.bench.bench_deliver [DIRECTORY] [IN_HAND] [--profile deliver|worker]
 
 The production configuration's routers and transport, as whoever runs it; the directory (a
 temporary one) holds spool and mailbox.  A child plays the launcher.  Prints JSON lines.
@@ -143,8 +143,9 @@ def report(bench: str, value: float, unit: str) -> None:
 def main() -> None:
     """Run it."""
     wanted = sys.argv[-1] if "--profile" in sys.argv else ""
-    places = [each for each in sys.argv[1:2] if not each.startswith("--")]
-    directory = tempfile.mkdtemp(dir=places[0] if places else None)
+    given = sys.argv[1 : sys.argv.index("--profile") if wanted else None]
+    directory = tempfile.mkdtemp(dir=given[0] if given else None)
+    in_hand = int(given[1]) if len(given) > 1 else 8
     conf = load(configuration(directory))
     compile_all(conf)
     layout.prepare(conf.queue.spool_directory, split=True)
@@ -169,7 +170,11 @@ def main() -> None:
 
     def deliver() -> None:
         for message_id in ids:
-            delivery.attempt(message_id)
+            delivery.begin(message_id)
+            while len(delivery.under_way) >= in_hand:
+                delivery.wait()
+        while delivery.under_way:
+            delivery.wait()
 
     began, before = time.monotonic(), time.process_time()
     profiled(partial(deliver), wanted == "deliver")

@@ -9,7 +9,7 @@ from hypothesis import given, strategies
 
 from mta.base.errors import MtaError, ProtocolError
 from mta.base.trust import Trusted
-from mta.deliver.frames import Carried, Carry, OutcomeFrame, Refused, Start, unpack
+from mta.deliver.frames import Carry, OutcomeFrame, Refused, Start, unpack
 from mta.mail.header import join, make, parse_block
 from mta.proc import control
 from mta.receive import frames as local
@@ -26,7 +26,7 @@ from tests.fuzz.given import damaged, few, octets, seeds
 
 ID = "1xVVri-000000006jT-11t8"
 ALL = (
-    *(Start, Refused, Carry, Carried, OutcomeFrame),
+    *(Start, Refused, Carry, OutcomeFrame),
     *(local.More, local.Submit, local.Session, local.Accepted, local.Rejected, local.Finished),
     *(control.Ready, control.Drain, control.Arrived, control.Attempted, control.Serve),
     *control.COMMANDS,
@@ -34,7 +34,8 @@ ALL = (
 )
 FRAMES = [
     Start("maildir", "alice", "mail", 1),
-    OutcomeFrame("a@x", "done", "text", "2.0.0", 5, "h", "192.0.2.1", 25, 0, 1, "250", 0, ""),
+    OutcomeFrame(ID, 0, "a@x", "done", "text", "2.0.0", 5, "h", "192.0.2.1", 25, 0, 1, "250", 0, ""),
+    Carry("maildir", ID, b"message_id:s:1\n\0\x01"),
     control.Attempted(ID, "done", 17, "x.example", (ID, ID)),
     local.Submit(1, "a@x", "A", ("b@x", "c@x"), 0, 1, "", 1, "full", "never"),
     control.Serve("192.0.2.1", 25, "192.0.2.2", 25),

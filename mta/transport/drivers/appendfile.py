@@ -8,21 +8,32 @@ or a home directory that is away defers the message; nothing that happens here b
 from __future__ import annotations
 
 import os
+from collections.abc import Generator
+from dataclasses import dataclass
 
 from mta.base import clock
 from mta.base.errors import ConfigError, TempFail, describe
 from mta.base.trust import Trusted
 from mta.config import kinds
+from mta.config.model import Block
 from mta.config.option import Option
 from mta.expand.context import Context
 from mta.expand.trust import require
 from mta.transport.api import Outcome, Parcel, Result
-from mta.transport.engine import Transport, for_all, transport
+from mta.transport.engine import Stages, Transport, for_all, transport
 from mta.transport.maildir import Maildir, open_maildir
 from mta.transport.writing import Stream
 
 NOT_ABSOLUTE = -21  # the number that Exim's retry records have for it
 _NAME_TRIES = 10
+
+
+@dataclass(slots=True)
+class _Shared:
+    """A Maildir that several deliveries of a round write to."""
+
+    maildir: Maildir
+    users: int = 0
 
 
 @transport("appendfile")
@@ -38,7 +49,12 @@ class Appendfile(Transport):
         kinds.integer, "1", "The most recipients of one message that share one delivery."
     )
 
+    is_brief = True
     last_named = 0  # in microseconds; no two files of a process have the same
+
+    def __init__(self, block: Block) -> None:
+        super().__init__(block)
+        self.open: dict[str, _Shared] = {}
 
     def check(self) -> None:
         """Only Maildirs are written yet."""
@@ -49,19 +65,19 @@ class Appendfile(Transport):
                 "set directory and maildir_format",
             )
 
-    def deliver(self, ctx: Context, parcel: Parcel) -> list[Outcome]:
+    def deliver(self, ctx: Context, parcel: Parcel) -> Stages:
         """Write the message once, for all recipients of the parcel."""
         self._settle(ctx)
         path = self._path(ctx, parcel)
         stream = self.stream(ctx, parcel, self.sender(ctx, parcel))
-        maildir = self._open(path, ctx.place.home)
+        maildir = self._begin(path, ctx.place.home)
         try:
-            self._store(maildir, stream, ctx.conf.naming.primary_hostname)
+            yield from self._store(maildir, stream, ctx.conf.naming.primary_hostname)
         except OSError as error:
             reason = f"error while writing to {path}: {describe(error)}"
             raise TempFail(reason, status="4.2.0", code=error.errno or 0) from error
         finally:
-            maildir.close()
+            self._end(path)
         return for_all(parcel, Outcome("", Result.DONE, file=parcel.file))
 
     def _settle(self, ctx: Context) -> None:
@@ -101,21 +117,39 @@ class Appendfile(Transport):
             raise TempFail(f"appendfile: a NUL in the directory name of {self.name} transport")
         return path
 
-    def _open(self, path: Trusted, home: str | None) -> Maildir:
-        try:
-            return open_maildir(
-                path, self.directory_mode, create=self.create_directory, home=home
-            )
-        except OSError as error:
-            reason = f"failed to open the maildir {path}: {describe(error)}"
-            raise TempFail(reason, status="4.2.0", code=error.errno or 0) from error
-
-    def _store(self, maildir: Maildir, stream: Stream, host: str) -> None:
-        for _ in range(_NAME_TRIES):
+    def _begin(self, path: Trusted, home: str | None) -> Maildir:
+        """The Maildir, opened by the first of those that are stored there in one round."""
+        shared = self.open.get(path)
+        if shared is None:
             try:
-                maildir.store(stream, self._name(host), self.mode)
+                maildir = open_maildir(
+                    path, self.directory_mode, create=self.create_directory, home=home
+                )
+            except OSError as error:
+                reason = f"failed to open the maildir {path}: {describe(error)}"
+                raise TempFail(reason, status="4.2.0", code=error.errno or 0) from error
+            shared = self.open[path] = _Shared(maildir)
+        shared.users += 1
+        return shared.maildir
+
+    def _end(self, path: Trusted) -> None:
+        """The last one closes it: its owner may have made another by the next round."""
+        shared = self.open[path]
+        shared.users -= 1
+        if not shared.users:
+            del self.open[path]
+            shared.maildir.close()
+
+    def _store(
+        self, maildir: Maildir, stream: Stream, host: str
+    ) -> Generator[None, None, None]:
+        for _ in range(_NAME_TRIES):
+            name = self._name(host)
+            try:
+                fd = maildir.create(name, self.mode)
             except FileExistsError:
                 continue
+            yield from maildir.store(fd, stream, name, self.mode)
             return
         raise TempFail("no free name in the maildir", status="4.2.0")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -87,22 +87,23 @@ class Play(Workers):
         self.jobs: list[Job] = []
         self.answers: dict[str, Outcome] = {}
         self.notes: list[Outcome] = []
+        self.ended: list[tuple[Job, list[Outcome]]] = []
         self.before: Callable[[Parcel], None] = lambda parcel: None
 
-    def carry(self, jobs: Sequence[Job], most: int = 1) -> Iterator[tuple[Job, list[Outcome]]]:
-        for job in jobs:
-            self.before(job.parcel)
-            self.jobs.append(job)
-            self.parcels.append(job.parcel)
-            done = Outcome("", Result.DONE)
-            yield (
-                job,
-                self.notes
-                + [
-                    replace(self.answers.get(each.address, done), address=each.address)
-                    for each in job.parcel.recipients
-                ],
-            )
+    def submit(self, job: Job) -> None:
+        self.before(job.parcel)
+        self.jobs.append(job)
+        self.parcels.append(job.parcel)
+        done = Outcome("", Result.DONE)
+        outcomes = [
+            replace(self.answers.get(each.address, done), address=each.address)
+            for each in job.parcel.recipients
+        ]
+        self.ended.append((job, self.notes + outcomes))
+
+    def wait(self, also: int = -1) -> list[tuple[Job, list[Outcome]]]:
+        ended, self.ended = self.ended, []
+        return ended
 
 
 @dataclass
@@ -152,7 +153,10 @@ class House:
             return incoming.id
 
     def attempt(self, message_id: str, **how: bool) -> Report:
-        return self.deliverer().attempt(message_id, **how)
+        deliverer = self.deliverer()
+        deliverer.begin(message_id, **how)
+        (report,) = deliverer.wait()
+        return report
 
     def envelope(self, message_id: str) -> Envelope:
         message = Message.open(self.spool, message_id, lock=False)

@@ -43,7 +43,7 @@ FULL = Outcome("", Result.DEFER, "mailbox is full", "4.2.2", -22)
 
 def test_a_local_delivery_is_logged_and_the_message_is_gone(house: House) -> None:
     message = house.put("Joe@local.example")
-    assert house.attempt(message) == Report("done")
+    assert house.attempt(message) == Report(message, "done")
     assert house.left() == []
     assert house.lines() == [
         f"{message} => joe <Joe@local.example> R=local T=box",
@@ -60,7 +60,7 @@ def test_remote_recipients_share_a_parcel(house: House) -> None:
     message = house.put("x@a.far.example", "Y@b.far.example")
     host = Outcome("", Result.DONE, "250 OK", host="mx", host_address="192.0.2.1", port=25)
     house.workers.answers = {"x@a.far.example": host, "Y@b.far.example": host}
-    assert house.attempt(message) == Report("done")
+    assert house.attempt(message) == Report(message, "done")
     assert len(house.workers.parcels) == 1
     assert house.lines() == [
         f'{message} => x@a.far.example R=remote T=smtp H=mx [192.0.2.1] C="250 OK"',
@@ -133,7 +133,7 @@ def test_a_failure_is_bounced_to_the_sender(house: House) -> None:
     message = house.put("bad@special.example", "a@local.example")
     report = house.attempt(message)
     (bounce,) = report.bounces
-    assert report == Report("done", bounces=(bounce,))
+    assert report == Report(message, "done", bounces=(bounce,))
     assert house.left() == [bounce]
     envelope = house.envelope(bounce)
     assert envelope.sender == ""
@@ -196,7 +196,7 @@ def test_a_bounce_that_fails_is_frozen(house: House) -> None:
         f"{message} ** bad@special.example R=special: no such person",
         f"{message} Frozen (delivery error message)",
     ]
-    assert house.attempt(message) == Report("frozen")
+    assert house.attempt(message) == Report(message, "frozen")
 
 
 def test_an_old_bounce_that_fails_is_given_up(
@@ -204,7 +204,7 @@ def test_an_old_bounce_that_fails_is_given_up(
 ) -> None:
     message = house.put("bad@special.example", sender="")
     clock(71 * 86400)
-    assert house.attempt(message) == Report("done")
+    assert house.attempt(message) == Report(message, "done")
     assert house.lines()[1:] == [
         f"{message} bad@special.example: error ignored",
         f"{message} Completed",
@@ -216,7 +216,7 @@ def test_who_asked_for_no_bounce_gets_none(house: House) -> None:
         "bad@special.example",
         recipients=(Recipient("bad@special.example", dsn_flags=DSN_NEVER),),
     )
-    assert house.attempt(message) == Report("done")
+    assert house.attempt(message) == Report(message, "done")
 
 
 def test_errors_to_gets_the_bounce(house: House) -> None:
@@ -230,7 +230,7 @@ def test_errors_to_gets_the_bounce(house: House) -> None:
 
 def test_a_discarded_recipient_is_done(house: House) -> None:
     message = house.put("hole@special.example")
-    assert house.attempt(message) == Report("done")
+    assert house.attempt(message) == Report(message, "done")
     assert house.lines() == [
         f"{message} => :blackhole: <hole@special.example> R=special",
         f"{message} Completed",
@@ -240,7 +240,7 @@ def test_a_discarded_recipient_is_done(house: House) -> None:
 def test_a_deferral_keeps_the_message_with_what_is_left(house: House) -> None:
     message = house.put("wait@special.example", "a@local.example")
     report = house.attempt(message)
-    assert report == Report("deferred", NOW + 1 + 600, "special.example")
+    assert report == Report(message, "deferred", NOW + 1 + 600, "special.example")
     envelope = house.envelope(message)
     assert envelope.nonrecipients == {"a@local.example"}
     assert not envelope.deliver_firsttime
@@ -325,7 +325,7 @@ def test_a_host_that_is_away_is_left_alone_by_new_mail_too(
     house.workers.parcels.clear()
     second = house.put("y@b.far.example")
     report = house.attempt(second)
-    assert report == Report("deferred", NOW + 1 + 600, "b.far.example")
+    assert report == Report(second, "deferred", NOW + 1 + 600, "b.far.example")
     assert house.workers.parcels == []
     assert house.lines()[-1] == (
         f"{second} == y@b.far.example R=remote T=smtp defer (-54): "
@@ -401,9 +401,9 @@ def test_a_list_whose_other_half_failed_is_not_sent_to_again(house: House) -> No
 
 def test_a_frozen_message_is_left_alone_until_it_is_forced(house: House) -> None:
     message = house.put("a@local.example", frozen_at=int(NOW))
-    assert house.attempt(message, queue_run=True) == Report("frozen")
+    assert house.attempt(message, queue_run=True) == Report(message, "frozen")
     assert house.workers.parcels == []
-    assert house.attempt(message, force=True) == Report("done")
+    assert house.attempt(message, force=True) == Report(message, "done")
 
 
 def test_a_message_in_other_hands_is_left_alone(house: House) -> None:
@@ -421,7 +421,7 @@ def test_a_message_in_other_hands_is_left_alone(house: House) -> None:
 def test_a_message_that_is_gone_is_no_trouble(house: House) -> None:
     message = house.put("a@local.example")
     house.attempt(message)
-    assert house.attempt(message) == Report("gone")
+    assert house.attempt(message) == Report(message, "gone")
 
 
 def test_a_damaged_message_is_set_aside_once(house: House) -> None:
@@ -431,8 +431,8 @@ def test_a_damaged_message_is_set_aside_once(house: House) -> None:
     ]
     fd = os.open(f"{message}-H", os.O_WRONLY | os.O_TRUNC, dir_fd=directory)
     os.close(fd)
-    assert house.attempt(message) == Report("damaged")
-    assert house.attempt(message) == Report("gone")
+    assert house.attempt(message) == Report(message, "damaged")
+    assert house.attempt(message) == Report(message, "gone")
     assert f"{message} Format error in spool file" in house.lines("panic")[0]
 
 
@@ -516,5 +516,5 @@ def test_a_file_is_told_apart_by_the_address_that_named_it(house: House) -> None
 
 def test_many_recipients_are_dealt_with_in_linear_time(house: House) -> None:
     message = house.put(*[f"user{number}@a.far.example" for number in range(3000)])
-    assert house.attempt(message) == Report("done")
+    assert house.attempt(message) == Report(message, "done")
     assert [len(parcel.recipients) for parcel in house.workers.parcels] == [100] * 30

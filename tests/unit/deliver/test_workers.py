@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from mta.deliver.frames import Carried, Carry, Refused, Start, pack
-from mta.deliver.workers import Job, Workers
+from mta.deliver.frames import Carry, Refused, Start, pack
+from mta.deliver.workers import INLINE, Job, Workers
 from mta.transport import parcel as parcels
 from mta.transport.api import Outcome, Parcel, ParcelRecipient, Result
 from mta.unix import frames
@@ -29,19 +29,24 @@ def receive(channel: socket.socket) -> Parcel | None:
     received = frames.receive(channel, (Carry,))
     if received is None:
         return None
-    sealed, body = received.fds
-    parcel = parcels.decode(parcels.open_sealed(sealed), body)
+    assert isinstance(received.message, Carry)
+    octets = received.message.parcel or parcels.open_sealed(received.fds[0])
+    parcel = parcels.decode(octets, received.fds[-1])
     received.close()
     return parcel
+
+
+def say(channel: socket.socket, parcel: Parcel, *outcomes: Outcome) -> None:
+    """Report all outcomes of a parcel as a worker does."""
+    for left, outcome in zip(range(len(outcomes) - 1, -1, -1), outcomes, strict=True):
+        frames.send(channel, pack(parcel.message_id, left, outcome))
 
 
 def carry_all(channel: socket.socket, number: int) -> None:
     """A good worker; its number is in what it says."""
     while (parcel := receive(channel)) is not None:
-        for recipient in parcel.recipients:
-            outcome = Outcome(recipient.address, Result.DONE, f"worker {number}")
-            frames.send(channel, pack(outcome))
-        frames.send(channel, Carried(parcel.message_id))
+        done = replace(DONE, text=f"worker {number}")
+        say(channel, parcel, *(done.about(each.address) for each in parcel.recipients))
 
 
 class Launcher:
@@ -103,8 +108,16 @@ def parcel(tmp_path: Path) -> Iterator[Parcel]:
     os.close(fd)
 
 
-def carry(workers: Workers, *jobs: Job, most: int = 1) -> list[list[Outcome]]:
-    return [outcomes for _, outcomes in workers.carry(jobs, most)]
+def carry(workers: Workers, *jobs: Job) -> list[list[Outcome]]:
+    """The outcomes of jobs that are all given away at once, in their order."""
+    for job in jobs:
+        workers.submit(job)
+    said: dict[int, list[Outcome]] = {}
+    while len(said) < len(jobs):
+        ended = workers.wait()
+        assert ended
+        said.update((id(job), outcomes) for job, outcomes in ended)
+    return [said[id(job)] for job in jobs]
 
 
 def test_a_worker_is_kept_for_the_next_parcel(launcher: Launcher, parcel: Parcel) -> None:
@@ -134,8 +147,7 @@ def test_only_a_few_idle_workers_are_kept(launcher: Launcher, parcel: Parcel) ->
 def test_a_worker_that_has_left_is_replaced(launcher: Launcher, parcel: Parcel) -> None:
     def once(channel: socket.socket, number: int) -> None:
         assert receive(channel) is not None
-        frames.send(channel, pack(replace(DONE, text=f"worker {number}")))
-        frames.send(channel, Carried(parcel.message_id))
+        say(channel, parcel, replace(DONE, text=f"worker {number}"))
 
     workers = Workers(launcher.start(once))
     said = [carry(workers, Job(parcel))[0][0].text for _ in range(3)]
@@ -162,7 +174,7 @@ def test_what_it_had_reported_counts(launcher: Launcher, parcel: Parcel) -> None
 
     def half(channel: socket.socket, number: int) -> None:
         receive(channel)
-        frames.send(channel, pack(DONE))
+        frames.send(channel, pack(parcel.message_id, 1, DONE))
 
     workers = Workers(launcher.start(half))
     ((first, second),) = carry(workers, Job(replace(parcel, recipients=two)))
@@ -173,8 +185,7 @@ def test_what_it_had_reported_counts(launcher: Launcher, parcel: Parcel) -> None
 def test_outcomes_for_strangers_are_ignored(launcher: Launcher, parcel: Parcel) -> None:
     def other(channel: socket.socket, number: int) -> None:
         receive(channel)
-        frames.send(channel, pack(replace(DONE, address="z@x.example")))
-        frames.send(channel, Carried(parcel.message_id))
+        say(channel, parcel, replace(DONE, address="z@x.example"))
 
     ((outcome,),) = carry(Workers(launcher.start(other)), Job(parcel))
     assert (outcome.address, outcome.result) == ("a@x.example", Result.DEFER)
@@ -205,8 +216,8 @@ def test_silence_has_an_end(launcher: Launcher, parcel: Parcel) -> None:
         channel.recv(1)
 
     channel = launcher.start(say_nothing)
-    for most, jobs in ((1, [Job(parcel)]), (2, [Job(parcel), Job(parcel)])):
-        for (outcome,) in carry(Workers(channel, patience=0.05), *jobs, most=most):
+    for jobs in ([Job(parcel)], [Job(parcel), Job(parcel)]):
+        for (outcome,) in carry(Workers(channel, patience=0.05), *jobs):
             assert outcome.text == "the delivery process did not answer in time"
 
 
@@ -218,7 +229,7 @@ def test_without_a_launcher_everything_is_deferred(parcel: Parcel) -> None:
     assert outcome.text.startswith("cannot start a delivery process: ")
 
 
-def test_several_are_carried_at_a_time_and_no_more(launcher: Launcher, parcel: Parcel) -> None:
+def test_several_are_carried_at_a_time(launcher: Launcher, parcel: Parcel) -> None:
     reader, writer = os.pipe()
 
     def together(channel: socket.socket, number: int) -> None:
@@ -228,11 +239,10 @@ def test_several_are_carried_at_a_time_and_no_more(launcher: Launcher, parcel: P
                 os.read(reader, 1)
             else:
                 os.write(writer, b"x")
-            frames.send(channel, pack(replace(DONE, text=f"worker {number}")))
-            frames.send(channel, Carried(taken.message_id))
+            say(channel, taken, replace(DONE, text=f"worker {number}"))
 
     workers = Workers(launcher.start(together))
-    said = [texts[0].text for texts in carry(workers, *[Job(parcel)] * 2, most=2)]
+    said = [texts[0].text for texts in carry(workers, Job(parcel), Job(parcel))]
     assert sorted(said) == ["worker 1", "worker 2"]
     workers.close()
     os.close(reader)
@@ -247,8 +257,7 @@ def test_a_parcel_that_was_never_read_goes_to_a_fresh_worker(
     def lazy(channel: socket.socket, number: int) -> None:
         taken = receive(channel)
         assert taken is not None
-        frames.send(channel, pack(replace(DONE, text=f"worker {number}")))
-        frames.send(channel, Carried(taken.message_id))
+        say(channel, taken, replace(DONE, text=f"worker {number}"))
         if number == 1:
             os.read(reader, 1)  # leave only when the next parcel is waiting
 
@@ -293,3 +302,101 @@ def test_with_zero_each_parcel_has_a_worker_of_its_own(
     said = [carry(workers, Job(parcel))[0][0].text for _ in range(2)]
     assert said == ["worker 1", "worker 2"]
     workers.close()
+
+
+def brief(parcel: Parcel, number: int) -> Job:
+    """A job that may stand in line."""
+    return Job(replace(parcel, message_id=f"{parcel.message_id[:-1]}{number}"), is_brief=True)
+
+
+def test_brief_jobs_stand_in_line_for_one_worker(launcher: Launcher, parcel: Parcel) -> None:
+    workers = Workers(launcher.start(carry_all))
+    said = carry(workers, *(brief(parcel, number) for number in range(8)))
+    assert said == [[replace(DONE, text="worker 1")]] * 8
+    workers.close()
+
+
+def test_the_line_has_a_length(launcher: Launcher, parcel: Parcel) -> None:
+    workers = Workers(launcher.start(carry_all))
+    said = carry(workers, *(brief(parcel, number) for number in range(9)))
+    assert said[8] == [replace(DONE, text="worker 2")]
+    workers.close()
+
+
+def test_a_line_ends_where_a_worker_has_done_enough(
+    launcher: Launcher, parcel: Parcel
+) -> None:
+    workers = Workers(launcher.start(carry_all), max_use=2)
+    said = carry(workers, *(brief(parcel, number) for number in range(3)))
+    assert [each[0].text for each in said] == ["worker 1", "worker 1", "worker 2"]
+    workers.close()
+
+
+def test_a_worker_that_dies_has_deferred_the_whole_line(
+    launcher: Launcher, parcel: Parcel
+) -> None:
+    def one(channel: socket.socket, number: int) -> None:
+        taken = receive(channel)
+        assert taken is not None
+        receive(channel)
+        say(channel, taken, replace(DONE, text=f"worker {number}"))
+
+    workers = Workers(launcher.start(one))
+    first, *others = carry(workers, *(brief(parcel, number) for number in range(3)))
+    assert first == [replace(DONE, text="worker 1")]
+    for (outcome,) in others:
+        assert (outcome.result, outcome.text) == (
+            Result.DEFER,
+            "the delivery process ended unexpectedly",
+        )
+
+
+def test_a_refusal_is_for_the_whole_line(launcher: Launcher, parcel: Parcel) -> None:
+    def refuse(channel: socket.socket, number: int) -> None:
+        frames.send(channel, Refused("no such user", 0))
+
+    workers = Workers(launcher.start(refuse))
+    for (outcome,) in carry(workers, *(brief(parcel, number) for number in range(3))):
+        assert (outcome.text, outcome.code) == ("no such user", -29)
+
+
+def test_outcomes_of_another_message_are_not_believed(
+    launcher: Launcher, parcel: Parcel
+) -> None:
+    def confuse(channel: socket.socket, number: int) -> None:
+        receive(channel)
+        say(channel, replace(parcel, message_id="1xVWXv-000000006iH-0QlX"), DONE)
+
+    ((outcome,),) = carry(Workers(launcher.start(confuse)), Job(parcel))
+    assert (outcome.result, outcome.text) == (
+        Result.DEFER,
+        "the delivery process speaks of another message",
+    )
+
+
+def test_a_large_parcel_comes_in_a_memory_file(launcher: Launcher, parcel: Parcel) -> None:
+    workers = Workers(launcher.start(carry_all))
+    for size in (INLINE - 1000, INLINE, 4 * INLINE):
+        large = replace(parcel, headers=b"X: \0\x01" + b"x" * size)
+        assert carry(workers, Job(large)) == [[replace(DONE, text="worker 1")]]
+    workers.close()
+
+
+def test_waiting_ends_when_something_else_comes(launcher: Launcher, parcel: Parcel) -> None:
+    def say_nothing(channel: socket.socket, number: int) -> None:
+        receive(channel)
+        channel.recv(1)
+
+    workers = Workers(launcher.start(say_nothing))
+    reader, writer = os.pipe()
+    os.write(writer, b"x")
+    assert workers.wait(reader) == []
+    workers.submit(Job(parcel))
+    assert workers.wait(reader) == []
+    workers.close()
+    os.close(reader)
+    os.close(writer)
+
+
+def test_without_work_there_is_nothing_to_wait_for(launcher: Launcher) -> None:
+    assert Workers(launcher.start(carry_all)).wait() == []

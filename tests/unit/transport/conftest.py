@@ -23,6 +23,7 @@ from tests.unit.transport.scripted import Servers
 
 MakeParcel = Callable[..., Parcel]
 Deliver = Callable[[Transport, Parcel], list[Outcome]]
+Together = Callable[[Transport, list[Parcel]], list[list[Outcome]]]
 
 ALICE = ParcelRecipient(
     "alice@example.org",
@@ -85,14 +86,23 @@ def parcel(tmp_path: Path) -> Iterator[MakeParcel]:
 
 
 @pytest.fixture
-def deliver() -> Deliver:
-    """Deliver as the process for transports does."""
+def together() -> Together:
+    """Deliver several in one round, as the process for transports does."""
 
-    def run(transport: Transport, given: Parcel) -> list[Outcome]:
+    def run(transport: Transport, given: list[Parcel]) -> list[list[Outcome]]:
         conf = configuration("primary_hostname = mx.example.org")
-        return carry(transport, context_for(conf, Tables(), given, given.recipients[0]), given)
+        return carry(
+            transport,
+            [(context_for(conf, Tables(), each, each.recipients[0]), each) for each in given],
+        )
 
     return run
+
+
+@pytest.fixture
+def deliver(together: Together) -> Deliver:
+    """Deliver one."""
+    return lambda transport, given: together(transport, [given])[0]
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from mta.transport.engine import Transport
 Load = Callable[[str], Transport]
 MakeParcel = Callable[..., Parcel]
 Deliver = Callable[[Transport, Parcel], list[Outcome]]
+Together = Callable[[Transport, list[Parcel]], list[list[Outcome]]]
 
 
 @pytest.fixture
@@ -272,28 +273,23 @@ def test_an_error_at_any_step_defers_and_leaves_no_message(
         assert stored == []
 
 
-def test_the_message_is_synced_before_it_is_renamed_and_its_name_after(
-    local: Transport,
-    box: Path,
-    parcel: MakeParcel,
-    deliver: Deliver,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    deliver(local, parcel())
-    calls: list[str] = []
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch, box: Path) -> list[str]:
+    """What is asked of the system, syncs with the directory that they are about."""
+    noted: list[str] = []
 
     class Noting:
         def __getattr__(self, name: str) -> Any:
             real = getattr(os, name)
-            if name not in ("open", "write", "fsync", "rename"):
+            if name not in ("open", "write", "fsync", "fdatasync", "rename"):
                 return real
 
             def note(*arguments: Any, **named: Any) -> Any:
                 what = ""
-                if name == "fsync":
+                if name.endswith("sync"):
                     path = os.readlink(f"/proc/self/fd/{arguments[0]}")
-                    what = " " + Path(path).relative_to(box).parts[0]
-                calls.append(name + what)
+                    what = " " + os.path.relpath(path, box).split("/")[0]
+                noted.append(name + what)
                 return real(*arguments, **named)
 
             return note
@@ -304,6 +300,14 @@ def test_the_message_is_synced_before_it_is_renamed_and_its_name_after(
         "mta.unix.files.os",
     ):
         monkeypatch.setattr(module, Noting())
+    return noted
+
+
+def test_the_message_is_synced_before_it_is_renamed_and_its_name_after(
+    local: Transport, parcel: MakeParcel, deliver: Deliver, calls: list[str], box: Path
+) -> None:
+    deliver(local, parcel())
+    calls.clear()
     deliver(local, parcel())
     assert calls == [
         "open",  # the maildir
@@ -311,10 +315,59 @@ def test_the_message_is_synced_before_it_is_renamed_and_its_name_after(
         "open",  # new
         "open",  # the file
         "write",
-        "fsync tmp",
+        "fdatasync tmp",
         "rename",
         "fsync new",
     ]
+
+
+def test_several_messages_share_the_last_sync(
+    local: Transport, parcel: MakeParcel, together: Together, calls: list[str], box: Path
+) -> None:
+    together(local, [parcel()])
+    calls.clear()
+    assert results(together(local, [parcel(b"1\n"), parcel(b"2\n")])) == ["done", "done"]
+    assert calls == [
+        *("open", "open", "open"),  # the maildir, once
+        *("open", "write") * 2,
+        *("fdatasync tmp", "rename") * 2,
+        "fsync new",
+    ]
+    bodies = sorted(file.read_bytes()[-2:] for file in (box / "new").iterdir())
+    assert bodies == [b"1\n", b"2\n", b"o\n"]
+    assert local.open == {}  # type: ignore[attr-defined]  # an Appendfile
+
+
+def test_the_last_sync_fails_for_all_of_them(
+    local: Transport,
+    parcel: MakeParcel,
+    together: Together,
+    box: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    failures = [OSError(errno.EIO, os.strerror(errno.EIO))]
+
+    def fail_once(fd: int) -> None:
+        # The kernel tells of a failed write once.
+        if Path(os.readlink(f"/proc/self/fd/{fd}")).name == "new" and failures:
+            raise failures.pop()
+
+    monkeypatch.setattr(maildir.os, "fsync", fail_once)
+    assert results(together(local, [parcel(), parcel()])) == ["defer", "defer"]
+    assert list((box / "new").iterdir()) == []
+
+
+def test_one_that_fails_does_not_hold_up_the_others(
+    local: Transport, parcel: MakeParcel, together: Together, box: Path
+) -> None:
+    bad = parcel(b"x\n", body_size=100)  # shorter than it was
+    assert results(together(local, [parcel(), bad, parcel()])) == ["done", "defer", "done"]
+    assert len(list((box / "new").iterdir())) == 2
+    assert list((box / "tmp").iterdir()) == []
+
+
+def results(outcomes: list[list[Outcome]]) -> list[str]:
+    return [outcome.result.value for (outcome,) in outcomes]
 
 
 def test_a_directory_that_was_made_is_synced_into_its_parent(

@@ -30,6 +30,15 @@ class Farewell:
     """A frame without fields."""
 
 
+@frame("test_rumour")
+@dataclass(frozen=True, slots=True)
+class Rumour:
+    """A frame with a default."""
+
+    text: str
+    truth: int = 7
+
+
 HELLO = Greeting("é\udcff", -7, b"\xff=\n", ("a", "b=c"))
 
 
@@ -64,6 +73,25 @@ def test_a_frame_without_friends_has_none() -> None:
 def test_anything_else_is_a_protocol_error(octets: bytes) -> None:
     with pytest.raises(ProtocolError):
         frames.decode(octets, [Greeting])
+
+
+def test_octets_may_be_any() -> None:
+    every = Greeting("x", 0, bytes(range(256)) + b"\0\x01\x02\x01\x01\0", ())
+    assert frames.decode(frames.encode(every), [Greeting]) == every
+
+
+@pytest.mark.parametrize("octets", [b"\x01", b"\x01x", b"\x01\x01\x01"])
+def test_an_unknown_escape_is_a_protocol_error(octets: bytes) -> None:
+    with pytest.raises(ProtocolError, match="escape"):
+        frames.decode(b"test_greeting\0name=x\0number=1\0octets=" + octets + b"\0", [Greeting])
+
+
+def test_a_field_that_has_its_default_is_left_out() -> None:
+    assert frames.encode(Rumour("x")) == b"test_rumour\0text=x\0"
+    assert frames.decode(b"test_rumour\0text=x\0", [Rumour]) == Rumour("x", 7)
+    assert frames.decode(frames.encode(Rumour("x", 0)), [Rumour]) == Rumour("x", 0)
+    with pytest.raises(ProtocolError, match="lacks a field"):
+        frames.decode(b"test_rumour\0truth=1\0", [Rumour])
 
 
 def test_a_nul_cannot_be_smuggled_in() -> None:
