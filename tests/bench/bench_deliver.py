@@ -8,17 +8,13 @@ temporary one) holds spool and mailbox.  A child plays the launcher.  Prints JSO
 
 from __future__ import annotations
 
-import cProfile
-import json
 import os
-import pstats
 import shutil
 import socket
 import sys
 import tempfile
 import time
 from dataclasses import replace
-from functools import partial
 
 from mta.base import clock
 from mta.config.load import load
@@ -36,7 +32,7 @@ from mta.spool.envelope import Envelope, Recipient
 from mta.spool.ids import Ticks
 from mta.transport.engine import load_transports
 from mta.unix import frames, privilege, process
-from tests.harness.source import TREE
+from tests.bench.production import configuration, profiled, report
 
 MESSAGES = 2000
 HEADERS = (
@@ -47,35 +43,6 @@ HEADERS = (
     b"Message-ID: <1@example.net>\nDate: Mon, 23 Nov 2026 10:00:00 +0000\n"
 )
 BODY = b"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcd\n" * 64
-
-
-def configuration(directory: str) -> str:
-    """The production configuration, with everything below one directory."""
-    me = privilege.myself()
-    passwd = f"alice:x:1000:{me.gid}:Alice:{directory}/home:/bin/sh\n"
-    text = (TREE / "etc/mta.conf").read_text()
-    for old, new in (
-        ("/etc/passwd", f"{directory}/passwd"),
-        ("/etc/aliases", f"{directory}/aliases"),
-        ("/var/spool/mta", f"{directory}/spool"),
-        ("/var/log/mta/", f"{directory}/"),
-        ("local_domains = @", "local_domains = local.test"),
-        ("# primary_hostname = mail.example.org", "primary_hostname = mail.example"),
-        ("  user        = ${extract{2}{:}{$local_part_data}}", f"  user = {me.uid}"),
-        ("never_users = root", "never_users ="),
-    ):
-        if old not in text:
-            raise RuntimeError(f"etc/mta.conf has changed: there is no {old!r}")
-        text = text.replace(old, new)
-    for name, content in (
-        ("mta.conf", text),
-        ("passwd", passwd),
-        ("aliases", "root: alice\n"),
-    ):
-        with open(f"{directory}/{name}", "w", encoding="utf-8") as file:
-            file.write(content)
-    os.mkdir(f"{directory}/home")
-    return f"{directory}/mta.conf"
 
 
 def fill(spool: layout.Spool, count: int) -> list[str]:
@@ -108,16 +75,6 @@ def fill(spool: layout.Spool, count: int) -> list[str]:
     return ids
 
 
-def profiled(work: partial[object], wanted: bool) -> None:
-    """Do it; print where the time went, if that is wanted."""
-    if not wanted:
-        work()
-        return
-    profile = cProfile.Profile()
-    profile.runcall(work)
-    pstats.Stats(profile, stream=sys.stderr).sort_stats("tottime").print_stats(45)
-
-
 def launcher(
     inherited: roles.Inherited, requests: socket.socket, *, is_profiled: bool
 ) -> None:
@@ -130,14 +87,9 @@ def launcher(
         requests.close()
         process.settle()
         before = time.process_time()
-        profiled(partial(worker.run), is_profiled)
+        profiled(worker.run, wanted=is_profiled)
         report("worker.cpu", (time.process_time() - before) / MESSAGES * 1e6, "us each")
         return
-
-
-def report(bench: str, value: float, unit: str) -> None:
-    """One result."""
-    print(json.dumps({"bench": bench, "value": round(value, 1), "unit": unit}), flush=True)
 
 
 def main() -> None:
@@ -177,7 +129,7 @@ def main() -> None:
             delivery.wait()
 
     began, before = time.monotonic(), time.process_time()
-    profiled(partial(deliver), wanted == "deliver")
+    profiled(deliver, wanted=wanted == "deliver")
     report("deliver.cpu", (time.process_time() - before) / MESSAGES * 1e6, "us each")
     report("deliver.rate", MESSAGES / (time.monotonic() - began), "per second")
     workers.close()
