@@ -12,7 +12,6 @@ everywhere; what is forced to fail leaves its condition out.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
 
 from mta.acl.acls import Acls
 from mta.acl.headers import headers_of
@@ -37,27 +36,24 @@ DEEPEST = 20
 _ARGUMENTS = tuple(f"acl_arg{number}" for number in range(1, 10))
 
 
-class _Answer(Enum):
-    """What the steps of a statement come to."""
-
-    YES = "yes"
-    NO = "no"
-    DROP = "drop"  # no, and a nested ACL said drop
-    DISCARD = "discard"  # yes, and a nested ACL said discard
-    LATER = "later"
-    ERROR = "error"
-
+# What the steps of a statement come to.  Numbers, as this is the busiest loop of all: members
+# of an Enum are slow to look up.
+YES = 1
+NO = 2
+DROP = 4  # no, and a nested ACL said drop
+DISCARD = 8  # yes, and a nested ACL said discard
+LATER = 16
 
 # When the messages of a statement are of use: to which answers, for each verb.
-_DENYING = frozenset({_Answer.NO, _Answer.DROP})
-_SPEAKS: dict[Verb, frozenset[_Answer]] = {
-    Verb.ACCEPT: frozenset({_Answer.YES}) | _DENYING,
-    Verb.DISCARD: frozenset({_Answer.YES}) | _DENYING,
+_DENYING = NO | DROP
+_SPEAKS: dict[Verb, int] = {
+    Verb.ACCEPT: YES | _DENYING,
+    Verb.DISCARD: YES | _DENYING,
     Verb.REQUIRE: _DENYING,
-    Verb.DEFER: frozenset({_Answer.YES}),
-    Verb.DENY: frozenset({_Answer.YES}),
-    Verb.DROP: frozenset({_Answer.YES}),
-    Verb.WARN: frozenset({_Answer.YES}),
+    Verb.DEFER: YES,
+    Verb.DENY: YES,
+    Verb.DROP: YES,
+    Verb.WARN: YES,
 }
 _DECISIONS = {
     Verb.ACCEPT: Action.ACCEPT,
@@ -99,21 +95,26 @@ def _run(acls: Acls, program: Program, situation: Situation, depth: int) -> Verd
         situation.said = situation.logged = situation.status = ""
         progress = _Progress()
         answer = _evaluate(acls, statement, situation, progress, depth)
-        if answer in _SPEAKS[statement.verb]:
-            _speak(statement.verb, answer, situation, progress)
-        verdict = _decide(statement, answer, situation, progress)
-        if verdict is not None:
-            return verdict
+        verb = statement.verb
+        action = _action(verb, answer, progress)
+        if action is None and verb is not Verb.WARN:
+            continue
+        if answer & _SPEAKS[verb]:
+            _speak(verb, answer, situation, progress)
+        if action is None:
+            _warn(answer, situation)
+            continue
+        return Verdict(action, situation.said, situation.logged, situation.status)
     situation.said = situation.logged = situation.status = ""
     return DENIED
 
 
 def _evaluate(
     acls: Acls, statement: Statement, situation: Situation, progress: _Progress, depth: int
-) -> _Answer:
+) -> int:
     """Take the steps until one fails."""
-    answer = _Answer.YES
-    phase = situation.phase.value
+    answer = YES
+    phase = situation.phase._value_  # as a number, like `mask`: flags are slow to compare
     for step in statement.steps:
         word = step.word
         if not phase & word.mask:
@@ -122,12 +123,12 @@ def _evaluate(
         try:
             if word.test is not None:
                 if word.test(situation, step.argument) == step.negated:
-                    return _Answer.NO
+                    return NO
             elif word.act is not None:
                 word.act(situation, step.argument)
             elif word.name == "acl":
                 answer = _nested(acls, statement, step, situation, depth, answer)
-                if answer in (_Answer.NO, _Answer.DROP, _Answer.LATER):
+                if answer & (_DENYING | LATER):
                     return answer
             else:
                 _steer(step, situation, progress)
@@ -137,7 +138,7 @@ def _evaluate(
                 raise AclError(text) from None
         except TempFail as error:
             situation.logged = situation.logged or error.text
-            return _Answer.LATER
+            return LATER
     return answer
 
 
@@ -169,8 +170,8 @@ def _nested(
     step: Step,
     situation: Situation,
     depth: int,
-    before: _Answer,
-) -> _Answer:
+    before: int,
+) -> int:
     """The condition `acl = NAME ARGUMENTS`."""
     if depth >= DEEPEST:
         raise AclError("ACL nested too deep: possible loop")
@@ -191,25 +192,25 @@ def _nested(
     situation.status = verdict.status
     match verdict.action:
         case Action.DEFER:
-            return _Answer.LATER
+            return LATER
         case Action.ACCEPT:
-            return _Answer.NO if step.negated else before
+            return NO if step.negated else before
         case Action.DISCARD:
             if statement.verb not in (Verb.ACCEPT, Verb.DISCARD):
                 raise AclError(
                     f'nested ACL returned "discard" for "{statement.verb.value}" command '
                     "(only allowed with accept or discard)"
                 )
-            return _Answer.NO if step.negated else _Answer.DISCARD
+            return NO if step.negated else DISCARD
         case Action.DROP:
-            return before if step.negated else _Answer.DROP
-    return before if step.negated else _Answer.NO
+            return before if step.negated else DROP
+    return before if step.negated else NO
 
 
-def _speak(verb: Verb, answer: _Answer, situation: Situation, progress: _Progress) -> None:
+def _speak(verb: Verb, answer: int, situation: Situation, progress: _Progress) -> None:
     """Work out the words for the client and for the log."""
     said, logged = situation.said, situation.logged or situation.said
-    if verb is Verb.WARN or (answer is _Answer.YES and verb in (Verb.ACCEPT, Verb.DISCARD)):
+    if verb is Verb.WARN or (answer == YES and verb in (Verb.ACCEPT, Verb.DISCARD)):
         # What conditions said is of no interest when they held.
         situation.said = situation.logged = situation.status = ""
     if progress.message is not None:
@@ -235,38 +236,29 @@ def _words(situation: Situation, template: Template, known: str) -> str:
         return ""
 
 
-def _decide(
-    statement: Statement, answer: _Answer, situation: Situation, progress: _Progress
-) -> Verdict | None:
+def _action(verb: Verb, answer: int, progress: _Progress) -> Action | None:
     """What the verb makes of the answer; None to go on with the next statement."""
-    verb = statement.verb
     if verb is Verb.WARN:
-        _warn(statement, answer, situation)
         return None
-    if answer is _Answer.LATER:
-        return Verdict(Action.DEFER, situation.said, situation.logged, situation.status)
-    if answer is _Answer.DISCARD:
-        return Verdict(Action.DISCARD, situation.said, situation.logged, situation.status)
-    denied = Action.DROP if answer is _Answer.DROP else Action.DENY
-    if verb is Verb.REQUIRE:
-        if answer is _Answer.YES:
-            return None
-        return Verdict(denied, situation.said, situation.logged, situation.status)
-    if answer is _Answer.YES:
-        return Verdict(_DECISIONS[verb], situation.said, situation.logged, situation.status)
-    if progress.endpass:
-        return Verdict(denied, situation.said, situation.logged, situation.status)
-    return None
+    if answer == NO:
+        return Action.DENY if verb is Verb.REQUIRE or progress.endpass else None
+    if answer == YES:
+        return None if verb is Verb.REQUIRE else _DECISIONS[verb]
+    if answer == LATER:
+        return Action.DEFER
+    if answer == DISCARD:
+        return Action.DISCARD
+    return Action.DROP if verb is Verb.REQUIRE or progress.endpass else None
 
 
-def _warn(statement: Statement, answer: _Answer, situation: Situation) -> None:
+def _warn(answer: int, situation: Situation) -> None:
     """Log what a warn statement has to say, once for each message; `message` is a header."""
-    if answer is _Answer.LATER:
+    if answer == LATER:
         text = 'ACL "warn" statement skipped: condition test deferred'
         detail = f": {situation.logged}" if situation.logged else ""
         _log_warning(situation, text + detail)
         return
-    if answer is not _Answer.YES:
+    if answer != YES:
         return
     if situation.said and situation.phase & Phase.MESSAGE:
         situation.message.add_headers += headers_of([situation.said])

@@ -8,6 +8,8 @@ from enum import Flag, auto
 class Phase(Flag):
     """Where an ACL runs."""
 
+    __hash__ = object.__hash__  # members are single; Enum's own hash is slow
+
     CONNECT = auto()
     HELO = auto()
     MAIL = auto()

@@ -13,6 +13,8 @@ from mta.config.template import Template
 class Verb(Enum):
     """What a statement does when its conditions hold."""
 
+    __hash__ = object.__hash__  # members are single; Enum's own hash is slow
+
     ACCEPT = "accept"
     DEFER = "defer"
     DENY = "deny"

@@ -40,6 +40,8 @@ class Block:
 class ListKind(Enum):
     """What a named list is a list of."""
 
+    __hash__ = object.__hash__  # members are single; Enum's own hash is slow
+
     DOMAIN = "domainlist"
     HOST = "hostlist"
     ADDRESS = "addresslist"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from mta.base.errors import ExpansionFail
-from mta.base.text import lower
+from mta.base.text import is_number, lower
 
 _INTEGER = re.compile(
     r"[ \t\r\n\v\f]*([+-]?[0-9]{1,40})([kmg]?)[ \t\r\n\v\f]*", re.I | re.ASCII
@@ -19,6 +19,8 @@ def integer(text: str) -> int:
     """The number that a text is; nothing at all is 0.  Raises ExpansionFail."""
     if text == "":
         return 0
+    if len(text) < 19 and is_number(text):
+        return int(text)
     found = _INTEGER.fullmatch(text)
     if found is None and _BEGINS.match(text):
         raise ExpansionFail(f'invalid integer "{text[:80]}"')

@@ -10,6 +10,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import mta.lookup.drivers
 from mta.base.errors import TempFail
@@ -34,8 +35,7 @@ class CannotOpen(TempFail):
     """The table itself cannot be had: worse than a key that cannot be looked up now."""
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(NamedTuple):
     """One question: the key, the table (or "" for a query-style look-up), the options."""
 
     key: str
@@ -46,6 +46,8 @@ class Query:
 
     def option(self, name: str) -> str:
         """The value of an option such as ret=full, "" if it was not given."""
+        if not self.options:
+            return ""
         for each in self.options:
             key, _, value = each.partition("=")
             if key == name:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from mta.base.registry import suggestion
 from mta.base.trust import Trusted
@@ -28,6 +29,11 @@ class Search:
     affix: str = "*."
     default: str = ""  # "", "*" or "*@"
     options: tuple[str, ...] = ()
+    is_plain: bool = field(init=False)  # only the key itself is looked for
+
+    def __post_init__(self) -> None:
+        plain = self.partial is None and not self.default and not self.options
+        object.__setattr__(self, "is_plain", plain)
 
     def find(
         self,
@@ -42,6 +48,9 @@ class Search:
         """
         if not key and not self.driver.query_style:
             return None
+        if self.is_plain:
+            data = self.driver.find(tables, Query(key, file, (), expand))
+            return None if data is None else Found(data)
         for candidate, wild in self._candidates(key):
             query = Query(candidate, file, self.options, expand)
             if (data := self.driver.find(tables, query)) is not None:
@@ -80,8 +89,7 @@ class Search:
                 yield bare, ("", "", "")
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """The answer, and $0, $1 … for a key that matched in a shorter form."""
 
     data: Trusted

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from mta.base.errors import ConfigError, ExpansionFail, TempFail, Where
 from mta.base.registry import suggestion
@@ -44,8 +44,7 @@ MATCHED = Match()
 REFUSED = Match()
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(NamedTuple):
     """What is looked for: as it is, and in lower case where letters count alike."""
 
     text: str
@@ -112,12 +111,10 @@ class CompiledList:
     def match(self, ctx: Context, subject: Subject) -> Match | None:
         """What the list says.  Raises TempFail."""
         for positive, check in self.items:
-            found = check(ctx, subject)
-            if found is None:
-                continue
-            if found is REFUSED:
-                return None if positive else MATCHED
-            return found if positive else None
+            if (found := check(ctx, subject)) is not None:
+                if found is REFUSED:
+                    return None if positive else MATCHED
+                return found if positive else None
         return MATCHED if self.default else None
 
 
@@ -233,7 +230,7 @@ def match_template(
     program = compiled(template)
     if program.constant is not None:
         known = program.lists.get(grammar)
-        if not isinstance(known, CompiledList):
+        if type(known) is not CompiledList:
             known = compile_list(grammar, split_list(program.constant), template.where)
             program.lists[grammar] = known
         return known.match(ctx, subject)

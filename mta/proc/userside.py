@@ -6,8 +6,8 @@
     out           outcome for each recipient
     neighbours    the delivery process gone: leave; whatever was not reported is tried again
 
-It is started for one transport and takes parcels for no other; where the transport is brief, it
-takes those that stand in line together.  It leaves when the channel is
+It is started for one transport and takes parcels for no other; where the transport is brief,
+it takes those that stand in line together.  It leaves when the channel is
 closed, never by itself: a parcel may be on its way.  Connections that were kept for further
 mail are closed after some idle seconds.  The -D descriptor carries the
 message's lock, so a message stays locked while its worker lives.

@@ -6,7 +6,8 @@ and the spool is as it was before.  The order that makes this true:
 
     1  create ID-D, lock it, write; a -D without a -H is not a message
     2  write the envelope as hdr.ID, a name that nobody looks for
-    3  sync ID-D, then hdr.ID; with both written before, the disk often does it in one go
+    3  have the system begin to write both, sync ID-D, then hdr.ID: a file system with a
+       journal then commits both at once, and the second sync finds its work done
     4  rename hdr.ID to ID-H: the one instant of acceptance
     5  sync the directory, which makes both names last; only then may the sender be told
 
@@ -32,6 +33,7 @@ from mta.spool.ids import Ticks, new_id
 from mta.spool.layout import FILE_MODE, FOREIGN_BODY_MODE, FOREIGN_HEADER_MODE, Spool
 from mta.unix.files import open_at, write_all
 from mta.unix.locks import lock
+from mta.unix.writeback import begin_writing
 
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL
 _ATTEMPTS = 10
@@ -176,6 +178,8 @@ def _write_draft(directory: int, envelope: Envelope, made: list[str], *, before:
         os.fchmod(fd, FILE_MODE if is_ours else FOREIGN_HEADER_MODE)
         write_all(fd, octets)
         if before >= 0:
+            begin_writing(fd)
+            begin_writing(before)
             os.fdatasync(before)
         os.fdatasync(fd)
     finally:

@@ -40,7 +40,7 @@ def extract(reader: Reader) -> Item:
             nodes.append(_argument(reader, len(nodes) + 1))
             reader.skip()
         branches = reader.branches("extract")
-        return Item("extract", (*nodes, *branches.parts), _extractor(wanted, branches))
+        return Item("extract", (*nodes, *branches.parts), _extractor(nodes, branches))
     return _late(reader, nodes)
 
 
@@ -53,7 +53,10 @@ def _argument(reader: Reader, number: int) -> Node:
 Maker = Callable[[Sequence[Program], Sequence[Check]], Program]
 
 
-def _extractor(wanted: int, branches: Branches) -> Maker:
+def _extractor(nodes: list[Node], branches: Branches) -> Maker:
+    wanted = len(nodes)
+    given = [each.text for each in nodes[:-1] if isinstance(each, Text)]
+
     def make(programs: Sequence[Program], checks: Sequence[Check]) -> Program:
         inputs = programs[:wanted]
         found = branches.finder(programs[wanted:])
@@ -61,7 +64,18 @@ def _extractor(wanted: int, branches: Branches) -> Maker:
         def run(ctx: Context) -> str:
             return found(ctx, take([program(ctx) for program in inputs]))
 
-        return run
+        number = _field_number(given[0])
+        if number is None or not number or len(given) < 2 or len(given[1]) != 1:
+            return run
+        separator, source = given[1], inputs[-1]
+
+        def run_fixed(ctx: Context) -> str:
+            """The usual case: number and separator are known."""
+            text = source(ctx)
+            field = _at(number, text.split(separator))
+            return found(ctx, None if field is None else keep(text, field))
+
+        return run_fixed
 
     return make
 
@@ -150,6 +164,10 @@ def numbered_field(number: int, separators: str, source: str) -> str | None:
     parts = [source]
     if separators:
         parts = re.split("[" + re.escape(separators) + "]", source)
+    return _at(number, parts)
+
+
+def _at(number: int, parts: list[str]) -> str | None:
     if number < 0:
         number += len(parts) + 1
     return parts[number - 1] if 1 <= number <= len(parts) else None
