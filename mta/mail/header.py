@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from mta.base.text import to_bytes
 
@@ -38,8 +38,7 @@ _NAME = re.compile(r"[!-9;-~]+")
 _LOOSE_END = re.compile(r"\r?\n(?![ \t])")
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     """One header line, folded or not."""
 
     kind: str

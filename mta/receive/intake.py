@@ -167,9 +167,8 @@ class Intake:
             raise self._long_header()
         if smtp.header_line_maxsize and max(sizes, default=0) > smtp.header_line_maxsize:
             raise Reject(552, "5.3.4", "A message header line is too long")
-        for header in headers:
-            longest = max(map(len, header.text.split(b"\n")))
-            self._counted.longest = max(self._counted.longest, longest)
+        lines = b"".join([header.text for header in headers]).split(b"\n")
+        self._counted.longest = max(self._counted.longest, *map(len, lines))
         if body:
             self._body(body)
 

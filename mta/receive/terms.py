@@ -50,9 +50,10 @@ class Counted:
 
     def add(self, octets: bytes) -> None:
         """Count a piece of the body."""
-        self.lines += octets.count(b"\n")
-        self.zeros += octets.count(b"\0")
+        if b"\0" in octets:
+            self.zeros += octets.count(b"\0")
         pieces = octets.split(b"\n")
+        self.lines += len(pieces) - 1
         longest = max(map(len, pieces))
         first_line = self.open_line + len(pieces[0])
         self.longest = max(self.longest, longest, first_line)

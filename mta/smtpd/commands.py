@@ -82,6 +82,7 @@ def _greet(session: Session, rest: bytes, verb: str) -> Reply | None:
         )
         raise SyntaxReject(501, "5.5.4", f"Syntactically invalid {verb} argument(s)")
     session.begin_transaction()
+    session.is_blank = False
     session.ctx.connection.helo_name = name
     verdict = engine.check(session.service.acls, session.situation, Phase.HELO)
     session.situation.connection.enforce_sync &= smtp.smtp_enforce_sync
@@ -115,7 +116,7 @@ def _hello(session: Session) -> str:
 def mail(session: Session, rest: bytes) -> Reply:
     """MAIL FROM:<sender> SIZE=n BODY=8BITMIME: begin a message."""
     smtp = session.service.conf.smtp_in
-    if session.stage is Stage.GREETED and _must_greet(session):
+    if session.stage == Stage.GREETED and _must_greet(session):
         raise SyntaxReject(503, "5.5.1", "HELO or EHLO required")
     argument = to_text(rest[5:])
     most = smtp.smtp_accept_max_per_connection
@@ -126,6 +127,7 @@ def mail(session: Session, rest: bytes) -> Reply:
     except Reject as error:
         raise SyntaxReject(error.code, error.status, error.text) from None
     session.begin_transaction()
+    session.is_blank = False
     if session.size_limit and parsed.size > session.size_limit:
         record.refused(
             session.service.log,

@@ -77,12 +77,12 @@ class Dots:
             block = block.replace(b"\r\n.", b"\r\n")
         if self._at_line_start and block.startswith(b"\r\n"):
             self._in_header = False
-        lines = block.count(b"\r\n")
-        if block.count(b"\n") != lines or block.count(b"\r") != lines:
+        text = block.replace(b"\r\n", b"\n")
+        if b"\r" in text or text.count(b"\n") != len(block) - len(text):
             return self._mend(block)
-        if self._in_header and b"\r\n\r\n" in block:
+        if self._in_header and b"\n\n" in text:
             self._in_header = False
-        return block.replace(b"\r\n", b"\n")
+        return text
 
     def _mend(self, block: bytes) -> bytes:
         """Convert a block that has bare CRs or LFs."""

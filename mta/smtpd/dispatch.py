@@ -17,7 +17,7 @@ from mta.match.host import match_host
 from mta.smtp.reply import Reply, reply
 from mta.smtp.wire import TOO_LONG, BadLine
 from mta.smtpd import record
-from mta.smtpd.state import Session, Stage
+from mta.smtpd.state import Session
 
 Handler = Callable[[Session, bytes], Reply]
 
@@ -33,7 +33,7 @@ class Command:
     """
 
     verb: bytes
-    allowed: Stage
+    allowed: int  # stages
     otherwise: Reply
     run: Handler
     ends_group: bool = False
@@ -48,7 +48,7 @@ _BY_VERB: dict[bytes, Command] = {}
 
 def command(
     verb: bytes,
-    allowed: Stage,
+    allowed: int,
     otherwise: Reply | None = None,
     *,
     ends_group: bool = False,
@@ -87,7 +87,7 @@ def answer(session: Session, line: bytes) -> Reply:
     """The reply to one command line."""
     verb, _, rest = line.partition(b" ")
     found = _BY_VERB.get(verb.upper())  # ascii: bytes
-    session.last_command = to_text(line[:200])
+    session.last_command = line
     if b"\0" in line:
         return fault(session, NO_NULS)
     if found is None or (found.verb in _WITH_COLON and not _has_colon(found.verb, rest)):
@@ -96,7 +96,7 @@ def answer(session: Session, line: bytes) -> Reply:
         return _too_many_nonmail(session)
     if _is_too_soon(session, found):
         return _too_soon(session)
-    if session.stage not in found.allowed:
+    if not session.stage & found.allowed:
         return fault(session, found.otherwise)
     try:
         return found.run(session, rest)
@@ -124,7 +124,7 @@ def _has_colon(verb: bytes, rest: bytes) -> bool:
 
 def bad_line(session: Session, error: BadLine) -> Reply:
     """The reply to a line that cannot be used."""
-    session.last_command = to_text(error.seen[:200])
+    session.last_command = error.seen
     text = "line too long" if error.reason == TOO_LONG else error.reason
     return fault(session, reply(500, "5.5.2", text))
 
@@ -138,7 +138,7 @@ def fault(session: Session, said: Reply) -> Reply:
         session.service.log,
         session.described(),
         "too many syntax or protocol errors",
-        session.last_command,
+        to_text(session.last_command[:200]),
         "last command",
     )
     session.closing = True
@@ -153,7 +153,7 @@ def _unknown(session: Session) -> Reply:
         session.service.log,
         session.described(),
         "too many unrecognized commands",
-        session.last_command,
+        to_text(session.last_command[:200]),
         "last",
     )
     session.closing = True
@@ -178,7 +178,7 @@ def _too_many_nonmail(session: Session) -> Reply:
         session.service.log,
         session.described(),
         "too many nonmail commands",
-        session.last_command,
+        to_text(session.last_command[:200]),
         "last",
     )
     session.closing = True
@@ -198,7 +198,7 @@ def _too_soon(session: Session) -> Reply:
     record.too_soon(
         session.service.log,
         session.who(),
-        session.last_command,
+        to_text(session.last_command[:200]),
         to_text(session.wire.peek(64)),
         pipelining=session.pipelining,
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Flag, auto
 
 from mta.acl.situation import MessageEffects, Situation
 from mta.base import clock
@@ -19,13 +18,16 @@ from mta.smtp.wire import Wire
 from mta.spool.envelope import Recipient
 
 
-class Stage(Flag):
-    """How far a conversation has come."""
+class Stage:
+    """How far a conversation has come: one bit each, and sets of them.
 
-    GREETED = auto()  # the banner was sent
-    READY = auto()  # HELO or EHLO was said
-    MAIL = auto()
-    RCPT = auto()
+    Numbers, not members of a Flag: they are compared for every command, and Flags are slow.
+    """
+
+    GREETED = 1  # the banner was sent
+    READY = 2  # HELO or EHLO was said
+    MAIL = 4
+    RCPT = 8
 
     ANY = GREETED | READY | MAIL | RCPT
     TRANSACTION = MAIL | RCPT
@@ -66,7 +68,7 @@ class Session:
     situation: Situation
     caller: Caller | None = None
     queue_only: bool = False
-    stage: Stage = Stage.GREETED
+    stage: int = Stage.GREETED
     esmtp: bool = False
     enhanced: bool = False  # ENHANCEDSTATUSCODES was offered
     pipelining: bool = False
@@ -78,8 +80,9 @@ class Session:
     size_limit: int = 0
     manner: Manner = field(default_factory=Manner)
     started: float = field(default_factory=clock.monotonic)
-    last_command: str = ""
+    last_command: bytes = b""
     last_verb: bytes = b""
+    is_blank: bool = False  # no ACL and no command has touched what `begin_transaction` makes
 
     @property
     def ctx(self) -> Context:
@@ -104,6 +107,9 @@ class Session:
 
     def begin_transaction(self) -> None:
         """Forget the last message: MAIL, RSET, HELO, EHLO and the end of data do that."""
+        if self.is_blank:
+            return
+        self.is_blank = True
         self.transaction = Transaction()
         self.situation.message = MessageEffects()
         self.ctx.message = Message()

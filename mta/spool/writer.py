@@ -31,7 +31,7 @@ from mta.spool.errors import SpoolError, disk_failure
 from mta.spool.header_file import encode
 from mta.spool.ids import Ticks, new_id
 from mta.spool.layout import FILE_MODE, FOREIGN_BODY_MODE, FOREIGN_HEADER_MODE, Spool
-from mta.unix.files import open_at, write_all
+from mta.unix.files import open_at, set_mode, write_all
 from mta.unix.locks import lock
 from mta.unix.writeback import begin_writing
 
@@ -78,9 +78,10 @@ class Incoming:
             raise
 
     def _create(self, name: str, first_line: bytes) -> None:
-        self._fd = open_at(self._directory, name, _CREATE, 0o600)
+        mode = FILE_MODE if self.spool.is_ours else FOREIGN_BODY_MODE
+        self._fd = open_at(self._directory, name, _CREATE, mode)
         self._made.append(name)
-        os.fchmod(self._fd, FILE_MODE if self.spool.is_ours else FOREIGN_BODY_MODE)
+        set_mode(self._fd, mode)
         if not lock(self._fd, self._offset):
             raise TempFail(f"{name} was locked by another process", status="4.3.0")
         write_all(self._fd, first_line)
@@ -166,16 +167,17 @@ def _write_draft(directory: int, envelope: Envelope, made: list[str], *, before:
     """
     octets = encode(envelope)
     name = f"hdr.{envelope.id}"
+    is_ours = os.geteuid() == os.fstat(directory).st_uid
+    mode = FILE_MODE if is_ours else FOREIGN_HEADER_MODE
     try:
-        fd = open_at(directory, name, _CREATE, 0o600)
+        fd = open_at(directory, name, _CREATE, mode)
     except FileExistsError:
         # Left by a process that died; we hold the lock, so nobody is writing it.
         os.unlink(name, dir_fd=directory)
-        fd = open_at(directory, name, _CREATE, 0o600)
+        fd = open_at(directory, name, _CREATE, mode)
     made.append(name)
     try:
-        is_ours = os.geteuid() == os.fstat(directory).st_uid
-        os.fchmod(fd, FILE_MODE if is_ours else FOREIGN_HEADER_MODE)
+        set_mode(fd, mode)
         write_all(fd, octets)
         if before >= 0:
             begin_writing(fd)

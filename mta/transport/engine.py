@@ -51,7 +51,7 @@ class Transport(Configured):
     """The options of every transport, and the parts of a delivery that all share."""
 
     is_local = True
-    # Each parcel takes a moment only: several may be carried by one process, and stand in line.
+    # A parcel takes a moment only: several may stand in line, and be carried by one process.
     is_brief = False
     # How long a process may wait for its next parcel with what `close` gives up still open.
     patience = 0.0
@@ -169,9 +169,7 @@ def _origins(parcel: Parcel) -> list[str]:
     return [recipient.origin for recipient in parcel.recipients]
 
 
-def carry(
-    transport: Transport, work: Sequence[tuple[Context, Parcel]]
-) -> list[list[Outcome]]:
+def carry(transport: Transport, work: Sequence[tuple[Context, Parcel]]) -> list[list[Outcome]]:
     """Deliver parcels; whatever a transport raises becomes an outcome of each recipient."""
     results: dict[int, list[Outcome]] = {}
     under_way = {

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from mta.base.errors import TempFail
 from mta.base.trust import Trusted
 from mta.transport.writing import Stream, to_file
-from mta.unix.files import make_dir, open_at, open_dir, unlink_quietly
+from mta.unix.files import make_dir, open_at, open_dir, set_mode, unlink_quietly
 from mta.unix.writeback import begin_writing
 
 # tmp/ last: where it is there, the others are.
@@ -61,7 +61,7 @@ class Maildir:
         place = self.tmp
         try:
             try:
-                os.fchmod(fd, mode)  # whatever the umask says
+                set_mode(fd, mode)  # whatever the umask says
                 to_file(stream, fd)
                 begin_writing(fd)
                 yield

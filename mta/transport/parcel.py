@@ -1,10 +1,11 @@
 """A parcel as it travels to the process that delivers it: one line of contents, then octets.
 
-The line names each field as `key:mark:length`, blanks between; the octets follow it in the same
-order, with nothing between them.  The mark says what they are: b octets, s text, t trusted
-text, i an integer, f a time.  `recipient` and `host` begin a new one of these, and what follows
-belongs to it.  `values` is any number of names, each with an equals sign and its text, NULs
-between; a text with a NUL in it has a `value` to itself.  What has its default is left out.
+The line names each field as `key:mark:length`, blanks between; the octets follow it in the
+same order, with nothing between them.  The mark says what they are: b octets, s text, t
+trusted text, i an integer, f a time.  `recipient` and `host` begin a new one of these, and
+what follows belongs to it.  `values` is any number of names, each with an equals sign and its
+text, NULs between; a text with a NUL in it has a `value` to itself.  What has its default is
+left out.
 
 A parcel that fits into a frame travels in it; a larger one in a sealed memory file.
 

@@ -29,6 +29,12 @@ def open_at(directory: int, name: str, flags: int, mode: int = 0o600) -> int:
     return os.open(name, flags | NO_LINK | os.O_NONBLOCK, mode, dir_fd=directory)
 
 
+def set_mode(fd: int, mode: int) -> None:
+    """Give a file exactly this mode; where the umask has left it, that costs nothing."""
+    if os.fstat(fd).st_mode & 0o7777 != mode:
+        os.fchmod(fd, mode)
+
+
 def write_all(fd: int, octets: bytes | memoryview) -> None:
     """Write everything, or raise OSError."""
     written = os.write(fd, octets)

@@ -3,8 +3,8 @@
 A frame is `verb NUL key=value NUL key=value NUL …` on a SOCK_SEQPACKET socket, at most 64 KiB.
 Each verb is a frozen dataclass declared with @frame("verb"); its fields are int, str, bytes or
 tuple[str, …] (one key=value for each element).  A field that has its default is left out.  A
-datagram with a verb that is not expected on its channel, a missing, extra or repeated field, or
-a value of the wrong kind is a ProtocolError, and whoever receives it closes the channel.
+datagram with a verb that is not expected on its channel, a missing, extra or repeated field,
+or a value of the wrong kind is a ProtocolError, and whoever receives it closes the channel.
 Nothing is guessed.
 
 Text is UTF-8 with surrogate escapes and cannot hold NUL; in bytes NUL and SOH are written as

@@ -19,6 +19,6 @@ if _begin is not None:
 
 
 def begin_writing(fd: int) -> None:
-    """Start writing what is dirty of a file, without waiting.  An error is seen by the sync."""
+    """Start writing what is dirty of a file and do not wait; the sync will see an error."""
     if _begin is not None:
         _begin(fd, 0, 0, _SYNC_FILE_RANGE_WRITE)

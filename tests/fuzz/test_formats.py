@@ -34,7 +34,9 @@ ALL = (
 )
 FRAMES = [
     Start("maildir", "alice", "mail", 1),
-    OutcomeFrame(ID, 0, "a@x", "done", "text", "2.0.0", 5, "h", "192.0.2.1", 25, 0, 1, "250", 0, ""),
+    OutcomeFrame(
+        ID, 0, "a@x", "done", "text", "2.0.0", 5, "h", "192.0.2.1", 25, 0, 1, "250", 0, ""
+    ),
     Carry("maildir", ID, b"message_id:s:1\n\0\x01"),
     control.Attempted(ID, "done", 17, "x.example", (ID, ID)),
     local.Submit(1, "a@x", "A", ("b@x", "c@x"), 0, 1, "", 1, "full", "never"),

@@ -63,6 +63,7 @@ def no_space() -> None:
 
 
 def install(monkeypatch: pytest.MonkeyPatch, stand: Stand) -> Stand:
+    os.umask(0o777)  # under the daemon's own umask no mode has to be set
     monkeypatch.setattr(writer, "os", stand)
     monkeypatch.setattr(unix_files, "os", stand)
     return stand
