@@ -112,6 +112,7 @@ class Deliverer:
         self.rules = load_retry_rules(conf)
         self.bouncer = Bouncer(conf, spool, log, tables)
         self.under_way: dict[str, Attempt] = {}
+        self._jobs: list[Job] = []  # not given away yet
         self._by_job: dict[int, str] = {}
         self._ended: list[Report] = []
 
@@ -125,6 +126,7 @@ class Deliverer:
         """What came of the attempts that have ended, as soon as there is one, or as the
         descriptor `also` can be read; nothing where nothing is under way."""
         while not self._ended and self.under_way:
+            self._give_away()
             ended = self.workers.wait(also)
             for job, outcomes in ended:
                 self._go_on(self._by_job.pop(id(job)), (job, outcomes))
@@ -134,6 +136,18 @@ class Deliverer:
         reports, self._ended = self._ended, []
         return reports
 
+    def _give_away(self) -> None:
+        """Submit all jobs at once: so a worker that wakes up finds them all."""
+        jobs, self._jobs = self._jobs, []
+        try:
+            for job in jobs:
+                self.workers.submit(job)
+        except BaseException:
+            # Which of them are under way is not known: the next attempts will find out.
+            while self.under_way:
+                self.under_way.popitem()[1].close()
+            raise
+
     def _go_on(self, message_id: str, ended: Ended | None) -> None:
         """Take an attempt as far as it comes."""
         # One that ends in an error of ours is no longer under way; the others can go on.
@@ -141,12 +155,9 @@ class Deliverer:
         try:
             for job in next(attempt) if ended is None else attempt.send(ended):
                 self._by_job[id(job)] = message_id
-                self.workers.submit(job)
+                self._jobs.append(job)
         except StopIteration as end:
             self._ended.append(end.value)
-        except BaseException:
-            attempt.close()
-            raise
         else:
             self.under_way[message_id] = attempt
 
@@ -421,8 +432,6 @@ class _Attempt:
 
     def _keep(self) -> Report:
         """Write down what is left, and say when to try it again."""
-        if self.deliverer.conf.queue.message_logs:
-            self.progress.write_msglog(self.deliverer.spool)
         envelope = replace(
             self.envelope,
             nonrecipients=self.envelope.nonrecipients.union(self.progress.names),
@@ -435,6 +444,9 @@ class _Attempt:
         try:
             if envelope != self.envelope or self.message.has_journal:
                 self.message.rewrite(envelope)
+            # Last: `remove` looks for this log only if -H says that there was an attempt.
+            if self.deliverer.conf.queue.message_logs:
+                self.progress.write_msglog(self.deliverer.spool)
         except MtaError as error:
             # The old -H and the journal still say the same together.
             events.note(self.deliverer.log, self.message.id, str(error))

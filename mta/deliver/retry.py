@@ -39,6 +39,7 @@ class Retry:
     """Retry times for one attempt at one message."""
 
     __slots__ = (
+        "_asked",
         "_ctx",
         "_force",
         "_hints",
@@ -68,6 +69,7 @@ class Retry:
         self._received = int(ctx.message.received_time)
         self._force = force
         self._queue_run = queue_run
+        self._asked: set[str] = set()
         self._known: dict[str, Record] = {}
         self._lessons: dict[str, Lesson] = {}
         self._works: set[str] = set()
@@ -77,6 +79,9 @@ class Retry:
     def look_up(self, addresses: list[Address]) -> None:
         """Learn what is known of these recipients."""
         keys = [key for address in addresses for key in self._routing_keys(address)]
+        # Most recipients are delivered to as they are: what is known of that comes along.
+        keys += [f"T:{address.text}" for address in addresses]
+        self._asked.update(keys)
         self._known.update(self._hints.find(keys, self._now))
 
     def routing_waits(self, address: Address) -> int:
@@ -87,7 +92,9 @@ class Retry:
 
     def local_waits(self, items: list[Item]) -> None:
         """Defer the local deliveries whose time has not come."""
-        self._known.update(self._hints.find([_local_key(item) for item in items], self._now))
+        keys = [key for item in items if (key := _local_key(item)) not in self._asked]
+        if keys:
+            self._known.update(self._hints.find(keys, self._now))
         if not self._queue_run or self._force or not self._known:
             return
         for item in items:

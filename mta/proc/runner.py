@@ -249,20 +249,25 @@ class Runner:
         self.set_timer()
 
     def ready(self) -> Child | None:
-        """A deliverer for one more message: idle, or made for it, or the one with the least
-        in hand."""
-        if self.idle or self.grow():
-            return self.idle[-1]
+        """A deliverer for one more message.
+
+        The busiest that can take one more: what it knows is warm, and it does together what
+        comes together.  Then one that is idle, then a new one.
+        """
         before = clock.monotonic() - SLOW_SECONDS
         able = [
             child
             for child in self.children.values()
             if child.channel.fileno() >= 0
             and child.since > before
-            and len(child.entries) < IN_HAND
+            and 0 < len(child.entries) < IN_HAND
             and child.uses < self.conf.own.deliver_max_use
         ]
-        return min(able, key=lambda child: len(child.entries), default=None)
+        if able:
+            return max(able, key=lambda child: len(child.entries))
+        if self.idle or self.grow():
+            return self.idle[-1]
+        return None
 
     def grow(self) -> bool:
         """Fork another deliverer, unless those at work can take more in a moment."""

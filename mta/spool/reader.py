@@ -184,10 +184,11 @@ class Message:
         and the next attempt finds in it that nothing is left to do.
         """
         try:
-            for suffix in "HDJ":
+            for suffix in "HDJ" if self.has_journal else "HD":
                 unlink_quietly(self._directory, f"{self.id}-{suffix}")
-            for directory in self._spool.msglog_places(self.id):
-                unlink_quietly(directory, self.id)
+            if not self.envelope.deliver_firsttime:
+                for directory in self._spool.msglog_places(self.id):
+                    unlink_quietly(directory, self.id)
         except OSError as error:
             raise disk_failure(f"cannot remove {self.id}", error) from error
 
