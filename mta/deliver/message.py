@@ -114,6 +114,7 @@ class Deliverer:
         self.under_way: dict[str, Attempt] = {}
         self._jobs: list[Job] = []  # not given away yet
         self._by_job: dict[int, str] = {}
+        self._back: deque[Ended] = deque()  # ended, and not yet told to their attempts
         self._ended: list[Report] = []
 
     def begin(self, message_id: str, *, force: bool = False, queue_run: bool = False) -> None:
@@ -126,13 +127,15 @@ class Deliverer:
         """What came of the attempts that have ended, as soon as there is one, or as the
         descriptor `also` can be read; nothing where nothing is under way."""
         while not self._ended and self.under_way:
-            self._give_away()
-            ended = self.workers.wait(also)
-            for job, outcomes in ended:
+            if not self._back:
+                self._give_away()
+                self._back.extend(self.workers.wait(also))
+                if not self._back:
+                    assert also >= 0, "attempts are under way, but no jobs"
+                    break
+            while self._back:
+                job, outcomes = self._back.popleft()
                 self._go_on(self._by_job.pop(id(job)), (job, outcomes))
-            if not ended:
-                assert also >= 0, "attempts are under way, but no jobs"
-                break
         reports, self._ended = self._ended, []
         return reports
 

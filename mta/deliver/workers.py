@@ -70,6 +70,7 @@ class _Worker:
     kind: tuple[str, str, str, bool]
     channel: socket.socket
     is_fresh: bool = True
+    has_unread: bool = False  # it has gone, and not read all that we sent
     loads: deque[_Load] = field(default_factory=deque)
     deadline: float = 0.0
     trouble: str = ""
@@ -232,20 +233,18 @@ class Workers:
             except BlockingIOError:
                 return
             except ConnectionResetError:
-                # It went away with our parcel unread, as one may that had done its share.
-                only = len(worker.loads) == 1 and not worker.loads[0].outcomes
-                if only and not worker.is_fresh:
-                    job = worker.loads.pop().job
-                    self._leave(worker)
-                    self._begin_fresh(job)
-                    return
-                worker.trouble = "the delivery process ended unexpectedly"
-                _last_words(worker)
-                break
+                # It went away with something unread; what it said before is still to come.
+                worker.has_unread = True
+                continue
             except (OSError, ProtocolError) as error:
                 worker.trouble = f"the delivery process answered nonsense: {error}"
                 break
             if received is None:
+                if worker.has_unread and not worker.is_fresh and _is_untouched(worker.loads):
+                    job = worker.loads.pop().job
+                    self._leave(worker)
+                    self._begin_fresh(job)
+                    return
                 worker.trouble = "the delivery process ended unexpectedly"
                 break
             received.close()
@@ -317,6 +316,11 @@ def _send(channel: socket.socket, parcel: Parcel) -> None:
         frames.send(channel, order, [sealed, parcel.body])
     finally:
         os.close(sealed)
+
+
+def _is_untouched(loads: deque[_Load]) -> bool:
+    """True for a single job, of which nothing was said."""
+    return len(loads) == 1 and not loads[0].outcomes
 
 
 def _last_words(worker: _Worker) -> None:

@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from mta.base.errors import TempFail
+from mta.deliver import outcome as outcome_module
 from mta.deliver.message import Report
 from mta.spool.envelope import DSN_NEVER, Recipient
 from mta.spool.reader import Message
@@ -518,3 +519,47 @@ def test_many_recipients_are_dealt_with_in_linear_time(house: House) -> None:
     message = house.put(*[f"user{number}@a.far.example" for number in range(3000)])
     assert house.attempt(message) == Report(message, "done")
     assert [len(parcel.recipients) for parcel in house.workers.parcels] == [100] * 30
+
+
+def test_several_messages_are_under_way_at_a_time(house: House) -> None:
+    deliverer = house.deliverer()
+    messages = [house.put("a@local.example") for _ in range(3)]
+    for message in messages:
+        deliverer.begin(message)
+    assert house.workers.jobs == []  # all are given away at once
+    assert [report.message_id for report in deliverer.wait()] == messages
+    assert deliverer.under_way == {}
+    assert house.left() == []
+
+
+def test_the_recipients_of_one_message_are_delivered_to_one_after_the_other(
+    house: House,
+) -> None:
+    deliverer = house.deliverer()
+    deliverer.begin(house.put("a@local.example", "b@local.example"))
+    deliverer.begin(house.put("c@local.example"))
+    while deliverer.under_way:
+        deliverer.wait()
+    assert [each.recipients[0].address[0] for each in house.workers.parcels] == list("acb")
+
+
+def test_an_error_of_ours_in_one_attempt_spares_the_others(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deliverer = house.deliverer()
+    bad, good = house.put("bad@local.example"), house.put("good@local.example")
+    real = outcome_module.events.delivered
+
+    def fail(log: object, message_id: str, *more: object, **named: object) -> None:
+        if message_id == bad:
+            raise RuntimeError("a bug")
+        real(log, message_id, *more, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(outcome_module.events, "delivered", fail)
+    deliverer.begin(bad)
+    deliverer.begin(good)
+    with pytest.raises(RuntimeError):
+        deliverer.wait()
+    (report,) = deliverer.wait()
+    assert report == Report(good, "done")
+    assert deliverer.under_way == {}

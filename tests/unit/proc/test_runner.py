@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Iterator
+
+import pytest
+
 from mta.base import clock
-from mta.proc.control import Arrived
-from mta.proc.runner import SCAN_SECONDS, Runner
+from mta.base.errors import Where
+from mta.config.line import Line
+from mta.config.load import parse
+from mta.proc.control import Arrived, Attempt, Attempted
+from mta.proc.runner import IN_HAND, SCAN_SECONDS, SLOW_SECONDS, Child, Runner
 from mta.proc.schedule import Schedule
+from mta.unix import frames
+from mta.unix.loop import Loop
 
 ID = "1xVXBP-000000000Od-0MgI"
 
@@ -34,3 +44,126 @@ def test_a_message_that_is_only_queued_is_tried_some_minutes_later() -> None:
     entry = schedule.take(1)
     assert entry is not None
     assert (entry.message_id, entry.queue_run) == (ID, True)
+
+
+class Stage(Runner):
+    """A runner whose deliverers are ends of channels in the hands of the test."""
+
+    def __init__(self, text: str = "primary_hostname = mx.example\n") -> None:
+        lines = [
+            Line(line, Where("mta.conf", n)) for n, line in enumerate(text.split("\n")) if line
+        ]
+        self.conf = parse(lines, "mta.conf")
+        self.schedule = Schedule()
+        self.loop = Loop()
+        self.children: dict[int, Child] = {}
+        self.idle: list[Child] = []
+        self.draining = self.ending = self.hesitating = False
+        self.timer = None
+        self.others: dict[int, socket.socket] = {}
+
+    def grow(self) -> bool:
+        ours, theirs = frames.pair()
+        theirs.settimeout(5)
+        child = Child(len(self.children) + 1, ours)
+        self.children[child.pid] = child
+        self.others[child.pid] = theirs
+        self.idle.append(child)
+        return True
+
+    def arrive(self, count: int) -> None:
+        for number in range(count):
+            entry = self.schedule.add(f"{ID[:-2]}{number:02d}", "s", "d")
+            self.schedule.make_due(entry)
+        self.dispatch()
+
+    def in_hand(self) -> list[int]:
+        return [len(child.entries) for child in self.children.values()]
+
+    def done(self, pid: int) -> str:
+        """One of the deliverers does what it was asked; gives the id."""
+        received = frames.receive(self.others[pid], (Attempt,))
+        assert received is not None
+        assert isinstance(received.message, Attempt)
+        message_id = received.message.message_id
+        frames.send(self.others[pid], Attempted(message_id, "done", 0, "", ()))
+        self.report(self.children[pid])
+        return message_id
+
+    def close(self) -> None:
+        for child in self.children.values():
+            child.channel.close()
+        for other in self.others.values():
+            other.close()
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    made = Stage()
+    yield made
+    made.close()
+
+
+def test_what_comes_together_goes_to_one_deliverer(stage: Stage) -> None:
+    stage.arrive(3)
+    assert stage.in_hand() == [3]
+
+
+def test_no_deliverer_has_more_in_hand_than_it_may(stage: Stage) -> None:
+    stage.arrive(IN_HAND + 2)
+    assert stage.in_hand() == [IN_HAND, 2]
+
+
+def test_a_deliverer_that_is_silent_for_long_gets_no_more(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.arrive(1)
+    later = clock.monotonic() + SLOW_SECONDS + 0.1
+    monkeypatch.setattr("mta.base.clock.monotonic", lambda: later)
+    stage.arrive(2)
+    assert stage.in_hand() == [1, 1]
+
+
+def test_no_more_messages_are_under_way_than_the_option_says(stage: Stage) -> None:
+    stage.close()
+    limited = Stage("primary_hostname = mx.example\ndeliver_max_parallel = 3\n")
+    limited.arrive(5)
+    assert limited.in_hand() == [3]
+    limited.done(1)
+    assert limited.in_hand() == [3]
+    limited.close()
+
+
+def test_reports_are_taken_in_any_order_and_the_rest_goes_on(stage: Stage) -> None:
+    stage.arrive(2)
+    first = stage.done(1)
+    assert list(stage.children[1].entries) != [first]
+    assert stage.in_hand() == [1]
+    assert stage.idle == []
+    stage.done(1)
+    assert stage.idle == [stage.children[1]]
+    assert stage.schedule.entries == {}
+
+
+def test_a_deliverer_that_dies_leaves_all_it_had_for_later(stage: Stage) -> None:
+    stage.arrive(2)
+    stage.others[1].close()
+    stage.report(stage.children[1])
+    assert [entry.crashes for entry in stage.schedule.entries.values()] == [1, 1]
+    assert stage.schedule.running == 0
+    assert stage.schedule.take(20) is None
+
+
+def test_a_report_about_a_message_it_does_not_have_ends_a_deliverer(stage: Stage) -> None:
+    stage.arrive(1)
+    frames.send(stage.others[1], Attempted(f"{ID[:-2]}99", "done", 0, "", ()))
+    stage.report(stage.children[1])
+    assert stage.children[1].channel.fileno() == -1
+
+
+def test_with_other_logs_a_busy_deliverer_leaves_after_its_messages(stage: Stage) -> None:
+    stage.arrive(1)
+    stage.renew()
+    stage.done(1)
+    assert stage.children[1].channel.fileno() == -1
+    assert stage.idle == []
