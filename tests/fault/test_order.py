@@ -110,7 +110,7 @@ def test_a_missing_sync_of_the_spool_directory_is_seen(mutated: Path) -> None:
 
 
 def test_a_missing_sync_of_the_maildir_is_seen(mutated: Path) -> None:
-    spoil(mutated, "mta/transport/maildir.py", "            os.fsync(self.new)\n", "")
+    spoil(mutated, "mta/transport/maildir.py", "os.fsync(self.new)\n", "pass\n")
     with daemon.running(CONFIG) as mta, pytest.raises(AssertionError, match="no call"):
         order.check_maildir(delivery(mta, "mta: user"))
 

@@ -77,6 +77,12 @@ class Session:
 
     def answer(self, verb: str, line: str) -> str:
         """Send the scripted reply; its first octet tells how the transaction goes on."""
+        octets = self.reply(verb, line)
+        self.connection.sendall(octets)
+        return octets[:1].decode("latin-1")
+
+    def reply(self, verb: str, line: str) -> bytes:
+        """The scripted reply."""
         key = line if line in self.script else verb
         said: Answer | list[Answer] = self.script.get(key, USUAL.get(verb, "250 2.0.0 ok"))
         if isinstance(said, list):
@@ -85,9 +91,7 @@ class Session:
             raise Hangup
         if said == STALL:
             time.sleep(3600)
-        octets = said if isinstance(said, bytes) else said.encode() + b"\r\n"
-        self.connection.sendall(octets)
-        return octets[:1].decode("latin-1")
+        return said if isinstance(said, bytes) else said.encode() + b"\r\n"
 
     def turn(self, key: str) -> int:
         """How often this key came up before, in all sessions: a file that grows."""
@@ -133,8 +137,13 @@ class Session:
         }
         name = f"{time.time_ns():020d}.{os.getpid()}"
         (self.place / f"tmp.{name}").write_text(json.dumps(record))
-        if self.answer("DOT", ".") == "2":
-            (self.place / f"tmp.{name}").rename(self.place / f"msg.{name}")
+        reply = self.reply("DOT", ".")
+        try:
+            self.connection.sendall(reply)
+        finally:
+            # It was taken, whether the client listens to all of that or not.
+            if reply[:1] == b"2":
+                (self.place / f"tmp.{name}").rename(self.place / f"msg.{name}")
         self.sender, self.recipients = "", []
 
 
