@@ -162,6 +162,11 @@ def damaged(log: Log, message_id: str, reason: str, kept: str) -> None:
     log.panic(f"{message_id} Format error in spool file {message_id}-H: {reason}; {kept}")
 
 
+def set_aside(log: Log, name: str, reason: str, kept: str) -> None:
+    """A file of the drop-box will never become a message, and is kept for somebody to see."""
+    log.panic(f"{name} cannot be taken: {reason}; kept in {kept}")
+
+
 def rejected(
     log: Log,
     who: str,

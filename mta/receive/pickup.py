@@ -2,8 +2,10 @@
 
 Who left a file is its owner; what it says is hostile.  A message that is taken is first made
 durable, then its file is removed: a crash between the two delivers it twice, never not at all.
-A file that breaks the rules, or that is refused, is removed and logged; its sender has gone,
-so nobody else can be told.  What cannot be taken now stays for the next time.
+A file that nobody's sendmail made is removed and logged.  One that will never be taken, being
+too large, say, or without recipients, is kept in SPOOL/corrupt with the reason, and the panic
+log tells: its sender has gone, believing that it was dealt with.  What cannot be taken now
+stays for the next time.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from mta.receive.frames import Accepted, Rejected, Submit
 from mta.receive.local import READ_SIZE, TEMPORARY, caller_of, submit
 from mta.receive.service import Service
 from mta.receive.sizes import size_limit
-from mta.spool.drops import Box, Dropped
+from mta.spool.drops import Box, Dropped, Foreign
 from mta.spool.errors import SpoolError
 from mta.spool.layout import Spool
 
@@ -58,7 +60,7 @@ def empty(service: Service, spool: Spool) -> int:
         for file in box.waiting():
             seen[file.uid] += 1
             if seen[file.uid] <= MOST_OF_ONE:
-                taken += _one(service, box, file.name)
+                taken += _one(service, spool, box, file.name)
         for name in box.sweep(clock.now()):
             events.note(service.log, "", f"removed drop/{name}: it was never completed")
     except OSError as error:
@@ -68,7 +70,7 @@ def empty(service: Service, spool: Spool) -> int:
     return taken
 
 
-def _one(service: Service, box: Box, name: str) -> int:
+def _one(service: Service, spool: Spool, box: Box, name: str) -> int:
     """Take over one file; 1 if it has become a message."""
     limit = size_limit(Context(service.conf, service.tables)) or LARGEST
     try:
@@ -76,9 +78,12 @@ def _one(service: Service, box: Box, name: str) -> int:
             answer = _submit(service, dropped)
     except FileNotFoundError:
         return 0
-    except SpoolError as error:
+    except Foreign as error:
         events.note(service.log, "", f"removed from the drop-box: {error}")
         box.remove(name)
+        return 0
+    except SpoolError as error:
+        _set_aside(service, spool, box, name, str(error))
         return 0
     except (OSError, TempFail) as error:
         events.note(service.log, "", f"drop/{name} stays: {error}")
@@ -89,9 +94,17 @@ def _one(service: Service, box: Box, name: str) -> int:
     if answer.code == TEMPORARY:
         events.note(service.log, "", f"drop/{name} stays: {answer.text}")
         return 0
-    events.note(service.log, "", f"removed drop/{name}: {answer.text}")
-    box.remove(name)
+    _set_aside(service, spool, box, name, answer.text)
     return 0
+
+
+def _set_aside(service: Service, spool: Spool, box: Box, name: str, reason: str) -> None:
+    try:
+        box.set_aside(name, spool.corrupt, reason)
+    except TempFail as error:
+        events.note(service.log, "", f"drop/{name} stays: {reason}; {error.text}")
+    else:
+        events.set_aside(service.log, f"drop/{name}", reason, f"{spool.path}/corrupt")
 
 
 def _submit(service: Service, dropped: Dropped) -> Accepted | Rejected:

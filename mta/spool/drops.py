@@ -16,10 +16,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 
+from mta.base.errors import TempFail
 from mta.base.text import to_text
 from mta.spool.dropbox import FILE_MODE, MAGIC, RECORDS_LIMIT
 from mta.spool.errors import SpoolError, disk_failure
 from mta.spool.layout import names
+from mta.spool.reader import explain
 from mta.unix.files import open_at, open_dir, unlink_quietly
 
 STALE = 86_400
@@ -37,6 +39,10 @@ class Waiting:
     changed: float
 
 
+class Foreign(SpoolError):
+    """A file that was not left here by our programs: no mail, and nobody misses it."""
+
+
 class Dropped:
     """One file from the drop-box, open; `uid` and `gid` are those of the user who left it."""
 
@@ -45,21 +51,22 @@ class Dropped:
     def __init__(self, directory: int, name: str, limit: int) -> None:
         """Open and check it.
 
-        Raises SpoolError for what must be thrown away, FileNotFoundError when it is gone,
-        BlockingIOError when its owner holds a lease on it: later, then.
+        Raises Foreign for what must be thrown away, SpoolError for what can never be taken,
+        FileNotFoundError when it is gone, BlockingIOError when its owner holds a lease on it:
+        later, then.
         """
         try:
             self._fd = open_at(directory, name, os.O_RDONLY | os.O_NOCTTY)
         except OSError as error:
             if error.errno in (errno.ELOOP, errno.ENXIO, errno.ENODEV, errno.EACCES):
-                raise SpoolError(f"drop/{name}: cannot be read") from error
+                raise Foreign(f"drop/{name}: cannot be read") from error
             raise
         try:
             status = os.fstat(self._fd)
             _check(status, os.fstat(directory), name, limit)
             self.uid = status.st_uid
             self.records = self._read_records(name)
-            self._left = limit
+            self._left = status.st_size - self._offset
         except BaseException:
             os.close(self._fd)
             raise
@@ -147,11 +154,26 @@ class Box:
         return Dropped(self.directory, name, limit)
 
     def remove(self, name: str) -> None:
-        """Remove a file that was taken over or refused.  Raises TempFail."""
+        """Remove a file that was taken over or is none of ours.  Raises TempFail."""
         try:
             unlink_quietly(self.directory, name)
         except OSError as error:
             raise disk_failure(f"cannot remove drop/{name}", error) from error
+
+    def set_aside(self, name: str, corrupt: int, reason: str) -> None:
+        """Move a file that will never be taken to this directory, with the reason.
+
+        Its sender was told that it would be dealt with: it is kept for somebody to look at.
+        Raises TempFail.
+        """
+        if corrupt < 0:
+            raise TempFail("no directory corrupt/ in the spool", status="4.3.0")
+        kept = f"drop.{name}"
+        try:
+            explain(corrupt, kept, reason)
+            os.rename(name, kept, src_dir_fd=self.directory, dst_dir_fd=corrupt)
+        except OSError as error:
+            raise disk_failure(f"cannot set drop/{name} aside", error) from error
 
     def sweep(self, now: float, *, age: float = STALE) -> list[str]:
         """Remove what is no complete file and older than `age`; return the names."""
@@ -177,12 +199,12 @@ class Box:
 def _check(status: os.stat_result, box: os.stat_result, name: str, limit: int) -> None:
     """Raise SpoolError unless the file was created here by its owner, and is not too large."""
     if not stat.S_ISREG(status.st_mode):
-        raise SpoolError(f"drop/{name}: not a regular file")
+        raise Foreign(f"drop/{name}: not a regular file")
     if status.st_nlink != 1:
-        raise SpoolError(f"drop/{name}: has {status.st_nlink} names")
+        raise Foreign(f"drop/{name}: has {status.st_nlink} names")
     mode = stat.S_IMODE(status.st_mode)
     if status.st_gid != box.st_gid or mode != FILE_MODE:
-        raise SpoolError(f"drop/{name}: not created here (gid {status.st_gid} mode {mode:o})")
+        raise Foreign(f"drop/{name}: not created here (gid {status.st_gid} mode {mode:o})")
     if status.st_size > limit + RECORDS_LIMIT:
         raise SpoolError(f"drop/{name}: too large")
 

@@ -233,7 +233,7 @@ def set_aside(spool: Spool, message_id: str, reason: str) -> None:
     if spool.corrupt < 0:
         raise TempFail(f"no directory {spool.path}/corrupt", status="4.3.0")
     try:
-        _explain(spool.corrupt, message_id, reason)
+        explain(spool.corrupt, message_id, reason)
         for directory in spool.places(message_id):
             # -H first: without it the rest is no message.
             for suffix in "HDJ":
@@ -244,9 +244,10 @@ def set_aside(spool: Spool, message_id: str, reason: str) -> None:
         raise disk_failure(f"cannot set {message_id} aside", error) from error
 
 
-def _explain(directory: int, message_id: str, reason: str) -> None:
+def explain(directory: int, name: str, reason: str) -> None:
+    """Write down why something was set aside.  Raises OSError."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-    fd = open_at(directory, f"{message_id}.reason", flags, 0o600)
+    fd = open_at(directory, f"{name}.reason", flags, 0o600)
     try:
         write_all(fd, to_bytes(reason) + b"\n")
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import asdict
 
@@ -41,20 +42,44 @@ def test_a_message_is_taken_over(post: Maker) -> None:
     assert mail.bodies() == [b"body\n"]
 
 
-def test_a_file_that_breaks_the_rules_is_removed(post: Maker) -> None:
+def kept(mail: Post) -> dict[str, bytes]:
+    """What lies in corrupt/, the number in the names as N."""
+    return {
+        re.sub("[0-9a-f]{8,}|[0-9]+", "N", file.name): file.read_bytes()
+        for file in (mail.directory / "spool" / "corrupt").iterdir()
+    }
+
+
+def test_a_file_that_nobody_of_ours_made_is_removed(post: Maker) -> None:
+    mail = post()
+    leave(mail, b"\n")
+    (file,) = (mail.directory / "spool" / "drop").iterdir()
+    file.chmod(0o666)
+    assert pickup.empty(mail.service, mail.service.spool) == 0
+    assert not pickup.is_waiting(mail.service.spool)
+    assert "removed from the drop-box" in mail.logged()[0]
+    assert kept(mail) == {}
+
+
+def test_a_file_that_cannot_be_read_is_kept_with_the_reason(post: Maker) -> None:
     mail = post()
     leave(mail, b"\n", [("uid", "0")])
     assert pickup.empty(mail.service, mail.service.spool) == 0
     assert not pickup.is_waiting(mail.service.spool)
     assert "wrong record 'uid'" in mail.logged()[0]
+    assert len(kept(mail)) == 2
 
 
-def test_a_message_that_is_refused_is_removed(post: Maker) -> None:
+def test_a_message_that_is_refused_is_kept_with_the_reason(post: Maker) -> None:
     mail = post("message_size_limit = 1K\n")
     leave(mail, b"x" * 2000)
     assert pickup.empty(mail.service, mail.service.spool) == 0
     assert not pickup.is_waiting(mail.service.spool)
     assert mail.envelopes() == []
+    why, message = sorted(kept(mail).values(), key=len)
+    assert why == b"Message size exceeds maximum permitted\n"
+    assert message.endswith(b"x" * 2000)
+    assert "kept in" in mail.logged()[-1]
 
 
 def test_a_message_that_cannot_be_taken_now_stays(post: Maker) -> None:

@@ -121,6 +121,7 @@ def test_a_crash_at_any_step_never_leaves_half_a_message(
     for step in count(1):
         message_id = f"1xVVri-000000006jT-{step:04d}"
         install(monkeypatch, Stand(step, lambda: os._exit(99)))
+        os.umask(0o022)  # or an ordinary user could not open what is left
         pid = run_child(lambda name=message_id: store(spool, name) and 0)  # type: ignore[misc]
         accepted = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
         monkeypatch.undo()
