@@ -188,8 +188,13 @@ def named(grammar: Grammar, text: str, building: Building) -> Check:
         return building.wrong(f"Tainted '{text}' (name of a list) not permitted")
     key = (grammar.kind, text[1:])
     busy: list[bool] = []
+    # A constant list that does not contain itself needs to be looked for once only.
+    known: tuple[Configuration, CompiledList] | None = None
 
     def check(ctx: Context, subject: Subject) -> Match | None:
+        nonlocal known
+        if known is not None and known[0] is ctx.conf:
+            return known[1].match(ctx, subject)
         wanted = ctx.conf.lists.get(key)
         if wanted is None:
             raise TempFail(f'unknown named {_NOUNS[grammar.kind]} list "{text}"')
@@ -197,9 +202,15 @@ def named(grammar: Grammar, text: str, building: Building) -> Check:
             raise TempFail(f'the named list "{text}" contains itself')
         busy.append(True)
         try:
-            return match_template(ctx, grammar, wanted.template, subject)
+            found = match_template(ctx, grammar, wanted.template, subject)
         finally:
             busy.pop()
+        made = compiled(wanted.template).lists.get(grammar)
+        if isinstance(made, CompiledList) and not _contains_itself(
+            ctx.conf, grammar.kind, text[1:], frozenset()
+        ):
+            known = (ctx.conf, made)
+        return found
 
     return check
 

@@ -23,6 +23,7 @@ from functools import partial
 
 from mta.base import clock
 from mta.base.errors import ProtocolError
+from mta.deliver import freeze
 from mta.log import events
 from mta.proc import commands, deliverer, pickup, roles, sweeper
 from mta.proc.control import Arrived, Attempt, Attempted, Run
@@ -36,6 +37,7 @@ SCAN_SECONDS = 300.0
 PICKUP_SECONDS = 1.0
 SWEEP_SECONDS = 3600.0
 AFTER_CRASH_SECONDS = 60.0
+MOST_CRASHES = 3  # of ours over one message; then it is frozen until somebody looks
 IDLE_SECONDS = 20.0
 # After a change of generations: what the old runner was told of while it went.
 SECOND_SCAN_SECONDS = 10.0
@@ -53,12 +55,13 @@ IN_HAND = 8
 class Child:
     """A deliverer: its process, our end of its channel, and what it is at."""
 
-    __slots__ = ("channel", "entries", "pid", "since", "uses")
+    __slots__ = ("channel", "entries", "left", "pid", "since", "uses")
 
     def __init__(self, pid: int, channel: socket.socket) -> None:
         self.pid = pid
         self.channel = channel
         self.entries: dict[str, Entry] = {}  # by id
+        self.left: list[Entry] = []  # what it had when it went away
         self.uses = 0
         self.since = clock.monotonic()  # when it was given a message, or has reported one
 
@@ -384,9 +387,22 @@ class Runner:
             entry.crashes += 1
             pause = AFTER_CRASH_SECONDS * 4 ** (min(entry.crashes, 4) - 1)
             self.schedule.wait(entry, clock.now() + pause)
+        child.left += child.entries.values()
         child.entries.clear()
         self.dismiss(child)
         self.end_if_once()
+
+    def blame(self, entries: list[Entry]) -> None:
+        """An error of ours ended a deliverer: what it had not reported was at fault.
+
+        (The others came to their end first.)  A process that was killed blames nobody.
+        """
+        for entry in entries:
+            entry.errors += 1
+            if entry.errors >= MOST_CRASHES:
+                entry.errors = 0
+                work = partial(freeze.run, self.log, self.spool, entry.message_id)
+                self.assist(work, lambda: None)
 
     def dismiss(self, child: Child) -> None:
         """Close a deliverer's channel; it leaves by itself, and `reap` notes it."""
@@ -407,6 +423,8 @@ class Runner:
                 if code == process.EXIT_BUG:
                     events.bug(self.log, "deliverer", f"process {pid} ended in an error")
                 self.lost(child)
+                if code == process.EXIT_BUG:
+                    self.blame(child.left)
         self.dispatch()
         self.leave_if_done()
 

@@ -26,6 +26,7 @@ class Entry:
     state: str = "waiting"  # waiting, due, running
     again: bool = False  # asked for once more while it was running
     crashes: int = 0  # of the processes that tried it
+    errors: int = 0  # of ours among them
 
 
 @dataclass(slots=True)

@@ -22,7 +22,7 @@ from mta.receive.frames import Accepted, Rejected, Submit
 from mta.receive.local import READ_SIZE, TEMPORARY, caller_of, submit
 from mta.receive.service import Service
 from mta.receive.sizes import size_limit
-from mta.spool.drops import Box, Dropped, Foreign
+from mta.spool.drops import Box, Dropped, TooLarge
 from mta.spool.errors import SpoolError
 from mta.spool.layout import Spool
 
@@ -78,12 +78,12 @@ def _one(service: Service, spool: Spool, box: Box, name: str) -> int:
             answer = _submit(service, dropped)
     except FileNotFoundError:
         return 0
-    except Foreign as error:
-        events.note(service.log, "", f"removed from the drop-box: {error}")
-        box.remove(name)
+    except TooLarge as error:
+        _set_aside(service, spool, box, name, str(error))
         return 0
     except SpoolError as error:
-        _set_aside(service, spool, box, name, str(error))
+        events.note(service.log, "", f"removed from the drop-box: {error}")
+        box.remove(name)
         return 0
     except (OSError, TempFail) as error:
         events.note(service.log, "", f"drop/{name} stays: {error}")

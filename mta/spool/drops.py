@@ -39,8 +39,8 @@ class Waiting:
     changed: float
 
 
-class Foreign(SpoolError):
-    """A file that was not left here by our programs: no mail, and nobody misses it."""
+class TooLarge(SpoolError):
+    """A file that may well be mail, but more of it than is taken."""
 
 
 class Dropped:
@@ -51,15 +51,15 @@ class Dropped:
     def __init__(self, directory: int, name: str, limit: int) -> None:
         """Open and check it.
 
-        Raises Foreign for what must be thrown away, SpoolError for what can never be taken,
-        FileNotFoundError when it is gone, BlockingIOError when its owner holds a lease on it:
+        Raises SpoolError for what none of our programs left, TooLarge, FileNotFoundError when
+        it is gone, BlockingIOError when its owner holds a lease on it:
         later, then.
         """
         try:
             self._fd = open_at(directory, name, os.O_RDONLY | os.O_NOCTTY)
         except OSError as error:
             if error.errno in (errno.ELOOP, errno.ENXIO, errno.ENODEV, errno.EACCES):
-                raise Foreign(f"drop/{name}: cannot be read") from error
+                raise SpoolError(f"drop/{name}: cannot be read") from error
             raise
         try:
             status = os.fstat(self._fd)
@@ -199,14 +199,14 @@ class Box:
 def _check(status: os.stat_result, box: os.stat_result, name: str, limit: int) -> None:
     """Raise SpoolError unless the file was created here by its owner, and is not too large."""
     if not stat.S_ISREG(status.st_mode):
-        raise Foreign(f"drop/{name}: not a regular file")
+        raise SpoolError(f"drop/{name}: not a regular file")
     if status.st_nlink != 1:
-        raise Foreign(f"drop/{name}: has {status.st_nlink} names")
+        raise SpoolError(f"drop/{name}: has {status.st_nlink} names")
     mode = stat.S_IMODE(status.st_mode)
     if status.st_gid != box.st_gid or mode != FILE_MODE:
-        raise Foreign(f"drop/{name}: not created here (gid {status.st_gid} mode {mode:o})")
+        raise SpoolError(f"drop/{name}: not created here (gid {status.st_gid} mode {mode:o})")
     if status.st_size > limit + RECORDS_LIMIT:
-        raise SpoolError(f"drop/{name}: too large")
+        raise TooLarge(f"drop/{name}: too large")
 
 
 def _pread_all(fd: int, size: int, offset: int) -> bytes:

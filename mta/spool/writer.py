@@ -54,7 +54,16 @@ def begin(spool: Spool, ticks: Ticks) -> Incoming:
 class Incoming:
     """A message on its way into the spool; as a context it abandons what was not committed."""
 
-    __slots__ = ("_directory", "_fd", "_made", "_offset", "body_size", "id", "spool")
+    __slots__ = (
+        "_directory",
+        "_fd",
+        "_first_line",
+        "_made",
+        "_offset",
+        "body_size",
+        "id",
+        "spool",
+    )
 
     def __init__(self, spool: Spool, message_id: str) -> None:
         """Create and lock ID-D.  Raises IdTaken or TempFail."""
@@ -64,10 +73,10 @@ class Incoming:
         self._directory = spool.place(message_id)
         self._made: list[str] = []
         self._fd = -1
-        first_line = to_bytes(f"{message_id}-D\n")
-        self._offset = len(first_line)
+        self._first_line = to_bytes(f"{message_id}-D\n")
+        self._offset = len(self._first_line)
         try:
-            self._create(f"{message_id}-D", first_line)
+            self._create(f"{message_id}-D")
         except FileExistsError as error:
             raise IdTaken(f"{message_id} is taken", status="4.3.0") from error
         except OSError as error:
@@ -77,22 +86,23 @@ class Incoming:
             self.abandon()
             raise
 
-    def _create(self, name: str, first_line: bytes) -> None:
+    def _create(self, name: str) -> None:
         mode = FILE_MODE if self.spool.is_ours else FOREIGN_BODY_MODE
         self._fd = open_at(self._directory, name, _CREATE, mode)
         self._made.append(name)
         set_mode(self._fd, mode)
         if not lock(self._fd, self._offset):
             raise TempFail(f"{name} was locked by another process", status="4.3.0")
-        write_all(self._fd, first_line)
 
     def write(self, chunk: bytes | memoryview) -> None:
         """Add to the body.  Raises TempFail; the message is gone then."""
         try:
-            write_all(self._fd, chunk)
+            # One call less than with the first line by itself, which is for every message.
+            write_all(self._fd, self._first_line + chunk if self._first_line else chunk)
         except OSError as error:
             self.abandon()
             raise disk_failure(f"cannot write {self.id}-D", error) from error
+        self._first_line = b""
         self.body_size += len(chunk)
 
     def commit(self, envelope: Envelope) -> int:
@@ -101,6 +111,8 @@ class Incoming:
         Raises TempFail; the message is gone then.
         """
         assert envelope.id == self.id
+        if self._first_line:
+            self.write(b"")
         try:
             draft = _write_draft(self._directory, envelope, self._made, before=self._fd)
             os.rename(draft, f"{self.id}-H", **_within(self._directory))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
@@ -11,10 +13,12 @@ from mta.base import clock
 from mta.base.errors import Where
 from mta.config.line import Line
 from mta.config.load import parse
+from mta.deliver import freeze
+from mta.log.sink import Log
 from mta.proc.control import Arrived, Attempt, Attempted
 from mta.proc.runner import IN_HAND, SCAN_SECONDS, SLOW_SECONDS, Child, Runner
 from mta.proc.schedule import Schedule
-from mta.unix import frames
+from mta.unix import frames, process
 from mta.unix.loop import Loop
 
 ID = "1xVXBP-000000000Od-0MgI"
@@ -61,11 +65,16 @@ class Stage(Runner):
         self.draining = self.ending = self.hesitating = False
         self.timer = None
         self.others: dict[int, socket.socket] = {}
+        self.helpers = {}
+        self.helped: list[tuple[object, str]] = []
+        null = os.open(os.devnull, os.O_WRONLY)
+        self.log = Log(null, null, null)
+        self.spool = None
 
     def grow(self) -> bool:
         ours, theirs = frames.pair()
         theirs.settimeout(5)
-        child = Child(len(self.children) + 1, ours)
+        child = Child(len(self.others) + 1, ours)
         self.children[child.pid] = child
         self.others[child.pid] = theirs
         self.idle.append(child)
@@ -90,11 +99,16 @@ class Stage(Runner):
         self.report(self.children[pid])
         return message_id
 
+    def assist(self, work: Callable[[], int | None], ended: Callable[[], None]) -> None:
+        assert isinstance(work, partial)
+        self.helped.append((work.func, work.args[-1]))
+
     def close(self) -> None:
         for child in self.children.values():
             child.channel.close()
         for other in self.others.values():
             other.close()
+        os.close(self.log.main_fd)
 
 
 @pytest.fixture
@@ -167,3 +181,21 @@ def test_with_other_logs_a_busy_deliverer_leaves_after_its_messages(stage: Stage
     stage.done(1)
     assert stage.children[1].channel.fileno() == -1
     assert stage.idle == []
+
+
+@pytest.mark.parametrize(("status", "helped"), [(process.EXIT_BUG, 1), (-9, 0)])
+def test_a_message_over_which_three_deliverers_die_of_errors_is_frozen(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, status: int, helped: int
+) -> None:
+    stage.arrive(1)
+    (message_id,) = stage.schedule.entries
+    for _ in range(3):
+        assert stage.helped == []
+        (pid,) = [child.pid for child in stage.children.values() if child.entries]
+        stage.others[pid].close()
+        stage.report(stage.children[pid])
+        monkeypatch.setattr(process, "reap", lambda pid=pid: [(pid, status)])
+        stage.reap()
+        stage.schedule.advance(clock.now() + 1e6)
+        stage.dispatch()
+    assert stage.helped == [(freeze.run, message_id)] * helped

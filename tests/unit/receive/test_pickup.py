@@ -61,12 +61,22 @@ def test_a_file_that_nobody_of_ours_made_is_removed(post: Maker) -> None:
     assert kept(mail) == {}
 
 
-def test_a_file_that_cannot_be_read_is_kept_with_the_reason(post: Maker) -> None:
+def test_a_file_that_breaks_the_rules_is_removed(post: Maker) -> None:
     mail = post()
     leave(mail, b"\n", [("uid", "0")])
     assert pickup.empty(mail.service, mail.service.spool) == 0
     assert not pickup.is_waiting(mail.service.spool)
     assert "wrong record 'uid'" in mail.logged()[0]
+    assert kept(mail) == {}
+
+
+def test_a_file_far_larger_than_any_message_is_kept(post: Maker) -> None:
+    mail = post("message_size_limit = 1K\n")
+    leave(mail, b"x")
+    (file,) = (mail.directory / "spool" / "drop").iterdir()
+    os.truncate(file, 1 << 30)
+    assert pickup.empty(mail.service, mail.service.spool) == 0
+    assert not pickup.is_waiting(mail.service.spool)
     assert len(kept(mail)) == 2
 
 
