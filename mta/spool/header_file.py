@@ -21,6 +21,7 @@ text a line break becomes a blank.
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Iterable, Mapping
 from typing import NoReturn
@@ -41,6 +42,9 @@ from mta.spool.header_lines import (
     TEXT,
 )
 
+_VALUES_OF = operator.attrgetter(
+    *(f"{field}_address" if kind is ADDRESS else field for kind, _, field in LINES)
+)
 _BY_NAME = {to_bytes(name): (kind, attribute) for kind, name, attribute in LINES}
 
 _BREAKS = {ord("\n"): " ", 0: " "}
@@ -91,16 +95,15 @@ def _split_time(time: float) -> tuple[int, int]:
 
 
 def _write_facts(envelope: Envelope, lines: list[bytes]) -> None:
-    for kind, name, attribute in LINES:
-        if kind is ADDRESS:
-            _write_host(envelope, name, attribute, lines)
-            continue
-        value = getattr(envelope, attribute)
+    # Most facts are absent most of the time: their values are fetched in one go.
+    for (kind, name, attribute), value in zip(LINES, _VALUES_OF(envelope), strict=True):
         if kind is COUNT:
             if not (name == "body_linecount" and envelope.spool_file_wireformat):
                 lines.append(b"-%b %d" % (name.encode(), value))
         elif not value:
             continue
+        elif kind is ADDRESS:
+            _write_host(envelope, name, attribute, lines)
         elif kind is TEXT:
             lines.append(_mark(value) + name.encode() + b" " + _text(value))
         elif kind is FLAG:
@@ -115,9 +118,8 @@ def _write_facts(envelope: Envelope, lines: list[bytes]) -> None:
 
 def _write_host(envelope: Envelope, name: str, side: str, lines: list[bytes]) -> None:
     address: str = getattr(envelope, f"{side}_address")
-    if address:
-        port: int = getattr(envelope, f"{side}_port")
-        lines.append(b"%b%b [%b]:%d" % (_mark(address), name.encode(), _text(address), port))
+    port: int = getattr(envelope, f"{side}_port")
+    lines.append(b"%b%b [%b]:%d" % (_mark(address), name.encode(), _text(address), port))
 
 
 def _write_acl(name: str, variables: Mapping[str, str], lines: list[bytes]) -> None:
