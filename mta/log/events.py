@@ -164,7 +164,7 @@ def damaged(log: Log, message_id: str, reason: str, kept: str) -> None:
 
 def set_aside(log: Log, name: str, reason: str, kept: str) -> None:
     """A file of the drop-box will never become a message, and is kept for somebody to see."""
-    log.panic(f"{name} cannot be taken: {reason}; kept in {kept}")
+    log.main(f"{name} cannot be taken: {reason}; kept in {kept}")
 
 
 def rejected(

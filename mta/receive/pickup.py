@@ -3,9 +3,8 @@
 Who left a file is its owner; what it says is hostile.  A message that is taken is first made
 durable, then its file is removed: a crash between the two delivers it twice, never not at all.
 A file that nobody's sendmail made is removed and logged.  One that will never be taken, being
-too large, say, or without recipients, is kept in SPOOL/corrupt with the reason, and the panic
-log tells: its sender has gone, believing that it was dealt with.  What cannot be taken now
-stays for the next time.
+too large, say, or without recipients, is kept in SPOOL/corrupt with the reason: its sender has
+gone, believing that it was dealt with.  What cannot be taken now stays for the next time.
 """
 
 from __future__ import annotations
@@ -129,6 +128,9 @@ def _request(records: list[tuple[str, str]]) -> tuple[Submit, tuple[str, ...]]:
             raise SpoolError(f"a file in the drop-box has a wrong record {key!r}")
         else:
             values[key] = value
+
+    if not recipients and values.get("from_headers", "0") == "0":
+        raise SpoolError("a file in the drop-box names nobody")
 
     def number(name: str) -> int:
         text = values.get(name, "0")

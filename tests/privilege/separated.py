@@ -85,7 +85,8 @@ def running(config: str = CONFIG) -> Iterator[Running]:
         mta.start()
         yield mta
         assert mta.stop() == 0
-        assert mta.log("panic") == ""
+        panic = mta.log("panic")
+        assert panic == "", panic
 
 
 def the_process(mta: Running, title: str) -> int:
