@@ -15,6 +15,7 @@ from mta.config.model import Configuration
 from mta.config.template import Template
 from mta.expand.compile import compile_template
 from mta.expand.trust import refusal
+from mta.match.lists import check_template
 
 CACHE_LIMIT = 100
 
@@ -66,6 +67,20 @@ def load_acls(conf: Configuration) -> Acls:
         if isinstance(found, Program):
             _check_phase(acls, found, phase, set())
     return acls
+
+
+def check_lists(conf: Configuration, acls: Acls) -> list[ConfigError]:
+    """What is wrong with the lists in all ACLs, as far as that is known before they run."""
+    programs = [*acls.named.values()]
+    programs += [each for each in acls.entries.values() if isinstance(each, Program)]
+    return [
+        error
+        for program in programs
+        for statement in program.statements
+        for step in statement.steps
+        if step.word.listing is not None
+        for error in check_template(conf, step.word.listing, step.argument)
+    ]
 
 
 def _entry(acls: Acls, option: str, entry: Template) -> Program | Template:

@@ -16,6 +16,7 @@ from mta.acl.situation import Situation
 from mta.base.errors import Where
 from mta.base.registry import Registry
 from mta.config.template import Template
+from mta.match.lists import Grammar
 
 Test = Callable[[Situation, Template], bool]
 Act = Callable[[Situation, Template], None]
@@ -33,6 +34,7 @@ class Word:
     act: Act | None = None
     check: Check | None = None
     is_modifier: bool = False
+    listing: Grammar | None = None  # what its argument is a list of
     # `phases` as a number: flags are slow to compare, and this is done for every step.
     mask: int = field(init=False)
 
@@ -54,12 +56,13 @@ CONTROLS: Registry[Control] = Registry("control")
 
 
 def acl_condition(
-    name: str, phases: Phase, *, check: Check | None = None
+    name: str, phases: Phase, *, check: Check | None = None, listing: Grammar | None = None
 ) -> Callable[[Test], Test]:
     """Declare a condition and where it may be tested."""
 
     def declare(function: Test) -> Test:
-        WORDS.add(name, Word(name, phases, test=function, check=check), function.__doc__)
+        word = Word(name, phases, test=function, check=check, listing=listing)
+        WORDS.add(name, word, function.__doc__)
         return function
 
     return declare

@@ -38,9 +38,17 @@ def check_lists(conf: Configuration, *groups: Configured) -> list[ConfigError]:
     for (kind, _), wanted in conf.lists.items():
         found += check_template(conf, GRAMMARS[kind], wanted.template)
     for group in groups:
-        for grammar, template in _lists(group):
-            found += check_template(conf, grammar, template)
+        found += check_options(conf, group)
     return found
+
+
+def check_options(conf: Configuration, group: Configured) -> list[ConfigError]:
+    """What is wrong with the lists among one group of options."""
+    return [
+        error
+        for grammar, template in _lists(group)
+        for error in check_template(conf, grammar, template)
+    ]
 
 
 def _lists(group: Configured) -> Iterator[tuple[Grammar, Template]]:

@@ -13,11 +13,15 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Sequence
+from dataclasses import fields
 
+from mta.acl.acls import check_lists as lists_of_acls
 from mta.base.errors import MtaError
 from mta.config import load, snapshot
 from mta.config.model import Configuration
+from mta.config.option import Configured
 from mta.expand.compile import prepare
+from mta.match.check import check_lists
 from mta.net import interfaces
 from mta.proc import reach, roles
 from mta.proc.control import Checked, Faulty
@@ -33,19 +37,28 @@ MOST, LONGEST = 20, 1000  # of warnings that the master is told; mta check tells
 def compile_all(conf: Configuration) -> list[str]:
     """Compile everything that any process compiles.  Raises ConfigError.
 
-    Returned is what would fail when it is used: strings that are no expansions.  Exim finds
-    such only then, so a configuration that has them is used all the same.
+    Returned is what would fail when it is used: strings that are no expansions, lists that
+    name lists which there are not.  Exim finds such only then, so a configuration that has
+    them is used all the same.
     """
     interfaces.listen_addresses(conf)
+    acls = check_acls(conf)
     made = (
         conf,
         load_routers(conf).options(),
         load_transports(conf),
-        check_acls(conf),
+        acls,
         load_retry_rules(conf).lines,
     )
+    main = [each for each in _topics(conf) if isinstance(each, Configured)]
+    errors = [*prepare(*made), *check_lists(conf, *main), *lists_of_acls(conf, acls)]
     # An ACL is found twice: as it is called by name, and at the phase where it begins.
-    return list(dict.fromkeys(str(error) for error in prepare(*made)))
+    return list(dict.fromkeys(str(error) for error in errors))
+
+
+def _topics(conf: Configuration) -> list[object]:
+    """The groups of main options, and whatever else there is."""
+    return [getattr(conf, each.name) for each in fields(conf)]
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -6,10 +6,7 @@ from mta.base.errors import ConfigError
 from mta.base.registry import suggestion
 from mta.config.model import Configuration
 from mta.config.template import Template
-from mta.match.address import ADDRESSES
-from mta.match.domain import DOMAINS
-from mta.match.lists import check_template
-from mta.match.localpart import LOCAL_PARTS
+from mta.match.check import check_options
 from mta.route.router import Router
 
 
@@ -18,7 +15,9 @@ def check(conf: Configuration, routers: list[Router]) -> None:
     names = [router.name for router in routers]
     transports = [block.name for block in conf.transports]
     for number, router in enumerate(routers):
-        _check_lists(conf, router)
+        # Lists that are known now must make sense now.
+        for error in check_options(conf, router):
+            raise error
         for option, known in (("redirect_router", names), ("pass_router", names)):
             name = getattr(router, option)
             if name and name not in known:
@@ -34,18 +33,6 @@ def check(conf: Configuration, routers: list[Router]) -> None:
                 continue
             if template.text not in transports:
                 _unknown(router, option, template.text, transports)
-
-
-def _check_lists(conf: Configuration, router: Router) -> None:
-    """Lists that are known now must make sense now."""
-    for template, grammar in (
-        (router.domains, DOMAINS),
-        (router.local_parts, LOCAL_PARTS),
-        (router.senders, ADDRESSES),
-    ):
-        if template is not None:
-            for error in check_template(conf, grammar, template):
-                raise error
 
 
 def _unknown(router: Router, option: str, name: str, known: list[str]) -> None:

@@ -7,13 +7,13 @@ from mta.acl.registry import acl_condition
 from mta.acl.situation import Situation
 from mta.config.template import Template
 from mta.mail.address import split
-from mta.match.address import match_address
-from mta.match.domain import match_domain
-from mta.match.host import match_host
-from mta.match.localpart import match_local_part
+from mta.match.address import ADDRESSES, match_address
+from mta.match.domain import DOMAINS, match_domain
+from mta.match.host import HOSTS, match_host
+from mta.match.localpart import LOCAL_PARTS, match_local_part
 
 
-@acl_condition("hosts", Phase.SMTP)
+@acl_condition("hosts", Phase.SMTP, listing=HOSTS)
 def hosts(situation: Situation, argument: Template) -> bool:
     """True if the client is in the host list.
 
@@ -22,7 +22,7 @@ def hosts(situation: Situation, argument: Template) -> bool:
     return match_host(situation.ctx, argument) is not None
 
 
-@acl_condition("domains", Phase.RCPT)
+@acl_condition("domains", Phase.RCPT, listing=DOMAINS)
 def domains(situation: Situation, argument: Template) -> bool:
     """True if the recipient's domain is in the domain list; sets $domain_data."""
     place = situation.ctx.place
@@ -35,7 +35,7 @@ def domains(situation: Situation, argument: Template) -> bool:
     return True
 
 
-@acl_condition("local_parts", Phase.RCPT)
+@acl_condition("local_parts", Phase.RCPT, listing=LOCAL_PARTS)
 def local_parts(situation: Situation, argument: Template) -> bool:
     """True if the recipient's local part is in the list; sets $local_part_data."""
     place = situation.ctx.place
@@ -49,7 +49,7 @@ def local_parts(situation: Situation, argument: Template) -> bool:
     return True
 
 
-@acl_condition("recipients", Phase.RCPT)
+@acl_condition("recipients", Phase.RCPT, listing=ADDRESSES)
 def recipients(situation: Situation, argument: Template) -> bool:
     """True if the recipient is in the address list."""
     if not situation.recipient:
@@ -57,13 +57,13 @@ def recipients(situation: Situation, argument: Template) -> bool:
     return match_address(situation.ctx, argument, situation.recipient) is not None
 
 
-@acl_condition("senders", Phase.MESSAGE)
+@acl_condition("senders", Phase.MESSAGE, listing=ADDRESSES)
 def senders(situation: Situation, argument: Template) -> bool:
     """True if the envelope's sender is in the address list; an empty item is <>."""
     return match_address(situation.ctx, argument, situation.ctx.message.sender) is not None
 
 
-@acl_condition("sender_domains", Phase.MESSAGE)
+@acl_condition("sender_domains", Phase.MESSAGE, listing=DOMAINS)
 def sender_domains(situation: Situation, argument: Template) -> bool:
     """True if the domain of the envelope's sender is in the domain list."""
     domain = split(situation.ctx.message.sender)[1]

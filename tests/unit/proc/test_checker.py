@@ -53,6 +53,24 @@ def test_a_string_that_cannot_be_compiled_is_remarked(tmp_path: Path, text: str)
     assert "mta.conf:" in remark
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "domainlist mine = a\nacl_smtp_rcpt = a\nbegin acl\na:\n  accept domains = +mien\n",
+        "domainlist mine = a.example\nacl_smtp_rcpt = accept domains = +mien\n",
+        "hostlist mine = 192.0.2.1\nhost_reject_connection = +mien\n",
+        "hostlist mine = 192.0.2.1\nhostlist others = +mien\n",
+    ],
+    ids=["acl", "acl in place", "option", "list"],
+)
+def test_a_list_that_there_is_not_is_remarked_with_what_was_meant(
+    tmp_path: Path, text: str
+) -> None:
+    (remark,) = compiled(tmp_path, text)
+    assert "list \"+mien\" (did you mean 'mine'?)" in remark
+    assert "mta.conf:" in remark
+
+
 def test_of_a_good_configuration_nothing_is_said(tmp_path: Path) -> None:
     assert compiled(tmp_path, "begin retry\n* * F,2h,15m\n") == []
 
