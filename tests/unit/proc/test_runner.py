@@ -138,8 +138,7 @@ def test_a_deliverer_that_is_silent_for_long_gets_no_more(
     assert stage.in_hand() == [1, 1]
 
 
-def test_no_more_messages_are_under_way_than_the_option_says(stage: Stage) -> None:
-    stage.close()
+def test_no_more_messages_are_under_way_than_the_option_says() -> None:
     limited = Stage("primary_hostname = mx.example\ndeliver_max_parallel = 3\n")
     limited.arrive(5)
     assert limited.in_hand() == [3]
