@@ -153,8 +153,11 @@ class Deliverer:
 
     def _go_on(self, message_id: str, ended: Ended | None) -> None:
         """Take an attempt as far as it comes."""
-        # One that ends in an error of ours is no longer under way; the others can go on.
-        attempt = self.under_way.pop(message_id)
+        # One that ends in an error of ours is no longer under way; the others can go on, and
+        # what else was carried for it concerns nobody any more.
+        attempt = self.under_way.pop(message_id, None)
+        if attempt is None:
+            return
         try:
             for job in next(attempt) if ended is None else attempt.send(ended):
                 self._by_job[id(job)] = message_id

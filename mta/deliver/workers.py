@@ -180,7 +180,12 @@ class Workers:
         return False
 
     def _begin_fresh(self, job: Job) -> None:
-        ours, theirs = frames.pair()
+        try:
+            ours, theirs = frames.pair()
+        except OSError as error:
+            why = f"cannot start a delivery process: {describe(error)}"
+            self._ended.append((job, _complete(_Load(job), why, UNKNOWN)))
+            return
         ours.setblocking(False)
         worker = _Worker(job.kind, ours)
         with theirs:

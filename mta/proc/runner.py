@@ -329,7 +329,11 @@ class Runner:
     def report(self, child: Child) -> None:
         """A deliverer says what came of a message, or has gone."""
         try:
-            received = frames.receive(child.channel, (Attempted,))
+            try:
+                received = frames.receive(child.channel, (Attempted,))
+            except ConnectionResetError:
+                # It went with something unread; what it said before comes after that news.
+                received = frames.receive(child.channel, (Attempted,))
         except (OSError, ProtocolError):
             received = None
         said = None if received is None else received.message
@@ -365,6 +369,7 @@ class Runner:
     def settle(self, entry: Entry, report: Attempted) -> None:
         """Decide what becomes of a message after its attempt."""
         self.schedule.finish(entry)
+        entry.errors = entry.crashes = 0
         entry.destination = report.destination or entry.destination
         again, entry.again = entry.again, False
         for bounce in report.bounces:
@@ -392,17 +397,25 @@ class Runner:
         self.dismiss(child)
         self.end_if_once()
 
-    def blame(self, entries: list[Entry]) -> None:
-        """An error of ours ended a deliverer: what it had not reported was at fault.
+    def hear_out(self, child: Child) -> None:
+        """Take what a deliverer that has ended said last."""
+        while child.entries and child.channel.fileno() >= 0:
+            self.report(child)
 
-        (The others came to their end first.)  A process that was killed blames nobody.
+    def blame(self, entries: list[Entry]) -> None:
+        """An error of ours ended a deliverer, and this is what it had not reported.
+
+        One message alone was at fault.  Of several, some had perhaps not been begun: nobody
+        is blamed then.  Nor is anybody by a process that was killed.
         """
-        for entry in entries:
-            entry.errors += 1
-            if entry.errors >= MOST_CRASHES:
-                entry.errors = 0
-                work = partial(freeze.run, self.log, self.spool, entry.message_id)
-                self.assist(work, lambda: None)
+        if len(entries) != 1:
+            return
+        (entry,) = entries
+        entry.errors += 1
+        if entry.errors >= MOST_CRASHES:
+            entry.errors = 0
+            work = partial(freeze.run, self.log, self.spool, entry.message_id)
+            self.assist(work, lambda: None)
 
     def dismiss(self, child: Child) -> None:
         """Close a deliverer's channel; it leaves by itself, and `reap` notes it."""
@@ -422,6 +435,7 @@ class Runner:
             elif (child := self.children.pop(pid, None)) is not None:
                 if code == process.EXIT_BUG:
                     events.bug(self.log, "deliverer", f"process {pid} ended in an error")
+                self.hear_out(child)
                 self.lost(child)
                 if code == process.EXIT_BUG:
                     self.blame(child.left)

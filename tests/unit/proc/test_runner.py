@@ -198,3 +198,33 @@ def test_a_message_over_which_three_deliverers_die_of_errors_is_frozen(
         stage.schedule.advance(clock.now() + 1e6)
         stage.dispatch()
     assert stage.helped == [(freeze.run, message_id)] * helped
+
+
+def test_several_messages_of_a_deliverer_that_died_blame_nobody(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.arrive(2)
+    for _ in range(4):
+        (pid,) = [child.pid for child in stage.children.values() if child.entries]
+        stage.others[pid].close()
+        stage.report(stage.children[pid])
+        monkeypatch.setattr(process, "reap", lambda pid=pid: [(pid, process.EXIT_BUG)])
+        stage.reap()
+        stage.schedule.advance(clock.now() + 1e6)
+        stage.dispatch()
+    assert stage.helped == []
+
+
+def test_what_a_deliverer_said_last_is_heard_though_it_has_ended(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.arrive(3)
+    child = stage.children[1]
+    first, second, third = child.entries
+    for message_id in (first, second):
+        frames.send(stage.others[1], Attempted(message_id, "done", 0, "", ()))
+    stage.others[1].close()
+    monkeypatch.setattr(process, "reap", lambda: [(1, process.EXIT_BUG)])
+    stage.reap()
+    assert list(stage.schedule.entries) == [third]
+    assert stage.schedule.entries[third].errors == 1
