@@ -563,3 +563,27 @@ def test_an_error_of_ours_in_one_attempt_spares_the_others(
     (report,) = deliverer.wait()
     assert report == Report(good, "done")
     assert deliverer.under_way == {}
+
+
+def test_what_comes_late_for_an_attempt_that_ended_in_an_error_harms_nobody(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deliverer = house.deliverer()
+    bad = house.put("x@a.far.example", "y@b.far.example")
+    good = house.put("good@local.example")
+    real = outcome_module.events.delivered
+
+    def fail(log: object, message_id: str, *more: object, **named: object) -> None:
+        if message_id == bad:
+            raise RuntimeError("a bug")
+        real(log, message_id, *more, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(outcome_module.events, "delivered", fail)
+    house.workers.answers = {}
+    deliverer.begin(bad)
+    deliverer.begin(good)
+    with pytest.raises(RuntimeError):
+        deliverer.wait()
+    reports = deliverer.wait()
+    assert reports == [Report(good, "done")]
+    assert deliverer.under_way == {}

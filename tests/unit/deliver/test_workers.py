@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
@@ -400,3 +401,24 @@ def test_waiting_ends_when_something_else_comes(launcher: Launcher, parcel: Parc
 
 def test_without_work_there_is_nothing_to_wait_for(launcher: Launcher) -> None:
     assert Workers(launcher.start(carry_all)).wait() == []
+
+
+def test_a_lack_of_descriptors_defers_the_job_and_no_other(
+    launcher: Launcher, parcel: Parcel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workers = Workers(launcher.start(carry_all))
+    workers.submit(Job(parcel, "alice"))
+
+    def none_left() -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(frames, "pair", none_left)
+    workers.submit(Job(parcel, "bob"))
+    said = {}
+    while len(said) < 2:
+        said.update((job.user, outcome.text) for job, (outcome,) in workers.wait())
+    assert said == {
+        "alice": "worker 1",
+        "bob": "cannot start a delivery process: Too many open files",
+    }
+    workers.close()
