@@ -123,6 +123,11 @@ class Deliverer:
         self.under_way[message_id] = attempt
         self._go_on(message_id, None)
 
+    @property
+    def is_busy(self) -> bool:
+        """True while an attempt is under way or its report has not been taken."""
+        return bool(self.under_way or self._ended)
+
     def wait(self, also: int = -1) -> list[Report]:
         """What came of the attempts that have ended, as soon as there is one, or as the
         descriptor `also` can be read; nothing where nothing is under way."""

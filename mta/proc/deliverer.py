@@ -73,10 +73,21 @@ def run(prepared: Prepared, channel: socket.socket, keep: list[int]) -> int:
     except (BrokenPipeError, ConnectionError):
         pass  # the runner has gone; what was done is in the journal
     finally:
-        while delivery.under_way:
-            _report(channel, delivery.wait())
+        _bring_to_an_end(delivery, channel)
         workers.close()
     return 0
+
+
+def _bring_to_an_end(delivery: Deliverer, channel: socket.socket) -> None:
+    """Finish what is under way, whatever else goes wrong in one attempt or another."""
+    before = len(delivery.under_way)
+    try:
+        while delivery.is_busy:
+            _report(channel, delivery.wait())
+    finally:
+        # Each error ends one attempt, so this comes to an end, too.
+        if delivery.is_busy and len(delivery.under_way) < before:
+            _bring_to_an_end(delivery, channel)
 
 
 def _serve(delivery: Deliverer, channel: socket.socket) -> None:

@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 
+from mta.base import clock
 from mta.base.errors import TempFail
 from mta.base.text import to_text
 from mta.spool.dropbox import FILE_MODE, MAGIC, RECORDS_LIMIT
@@ -168,10 +169,16 @@ class Box:
         """
         if corrupt < 0:
             raise TempFail("no directory corrupt/ in the spool", status="4.3.0")
-        kept = f"drop.{name}"
+        # The name is the sender's choice, and must not take the place of what another left.
+        kept = f"drop.{int(clock.now() * 1_000_000)}.{os.getpid()}.{name}"
         try:
-            explain(corrupt, kept, reason)
             os.rename(name, kept, src_dir_fd=self.directory, dst_dir_fd=corrupt)
+            status = os.stat(kept, dir_fd=corrupt, follow_symlinks=False)
+            if not stat.S_ISREG(status.st_mode):
+                # Its owner put something else there at the last moment.
+                os.unlink(kept, dir_fd=corrupt)
+                return
+            explain(corrupt, kept, reason)
         except OSError as error:
             raise disk_failure(f"cannot set drop/{name} aside", error) from error
 

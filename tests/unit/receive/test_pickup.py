@@ -108,3 +108,19 @@ def test_two_at_a_time_do_not_take_the_same_file(post: Maker) -> None:
     assert pickup.empty(mail.service, spool) == 0
     other.close()
     assert pickup.empty(mail.service, spool) == 1
+
+
+def test_what_is_kept_takes_no_others_place(post: Maker) -> None:
+    mail = post("message_size_limit = 1K\n")
+    drop = mail.directory / "spool" / "drop"
+    for letter in (b"a", b"b"):
+        leave(mail, letter * 2000)
+        (file,) = drop.iterdir()
+        file.rename(drop / "m.1")
+        pickup.empty(mail.service, mail.service.spool)
+    bodies = [
+        file.read_bytes()[-1:]
+        for file in sorted((mail.directory / "spool" / "corrupt").iterdir())
+        if not file.name.endswith(".reason")
+    ]
+    assert bodies == [b"a", b"b"]
