@@ -19,6 +19,9 @@ from mta.transport.api import Outcome, Result
 from mta.unix.frames import frame
 
 
+IN_LINE = 8  # parcels at one worker, if its transport is brief: it takes them in one round
+
+
 @frame("start")
 @dataclass(frozen=True, slots=True)
 class Start:

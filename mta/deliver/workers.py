@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from mta.base import clock
 from mta.base.errors import ProtocolError, describe
 from mta.deliver.codes import NO_USER, UNKNOWN
-from mta.deliver.frames import Carry, OutcomeFrame, Refused, Start, unpack
+from mta.deliver.frames import IN_LINE, Carry, OutcomeFrame, Refused, Start, unpack
 from mta.transport import parcel as parcels
 from mta.transport.api import Outcome, Parcel, Result
 from mta.unix import frames
@@ -33,7 +33,6 @@ START_SECONDS = 60.0
 # the transport; this one is for what nobody thought of.
 PATIENCE = 3600.0
 MOST_NOTES = 1000  # outcomes beyond one for each recipient
-IN_LINE = 8  # parcels at one worker, if its transport is brief
 INLINE = 48 << 10  # octets of a parcel that travel in the frame
 
 _ANSWERS = (OutcomeFrame, Refused)

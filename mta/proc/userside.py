@@ -22,7 +22,7 @@ import signal
 import socket
 
 from mta.base.errors import ProtocolError
-from mta.deliver.frames import Carry, pack
+from mta.deliver.frames import IN_LINE, Carry, pack
 from mta.lookup.api import Tables
 from mta.proc import roles
 from mta.transport import parcel as parcels
@@ -31,8 +31,6 @@ from mta.transport.context import context_for
 from mta.transport.engine import Transport, carry, for_all
 from mta.unix import frames, privilege, process
 from mta.unix.frames import Received
-
-TOGETHER = 8  # parcels of one round
 
 
 class Worker:
@@ -82,7 +80,7 @@ class Worker:
         while (
             self.transport.is_brief
             and taken[-1] is not None
-            and len(taken) < TOGETHER
+            and len(taken) < IN_LINE
             and self.waiting.poll(0)
         ):
             taken.append(self.take())
