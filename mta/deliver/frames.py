@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from mta.transport.api import Outcome, Result
 from mta.unix.frames import frame
 
-
 IN_LINE = 8  # parcels at one worker, if its transport is brief: it takes them in one round
 
 
