@@ -19,6 +19,7 @@ from mta.transport.api import Outcome, Result
 from mta.unix.frames import frame
 
 IN_LINE = 8  # parcels at one worker, if its transport is brief: it takes them in one round
+ENDED = "the delivery process ended unexpectedly"
 
 
 @frame("start")

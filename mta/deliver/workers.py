@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from mta.base import clock
 from mta.base.errors import ProtocolError, describe
 from mta.deliver.codes import NO_USER, UNKNOWN
-from mta.deliver.frames import IN_LINE, Carry, OutcomeFrame, Refused, Start, unpack
+from mta.deliver.frames import ENDED, IN_LINE, Carry, OutcomeFrame, Refused, Start, unpack
 from mta.transport import parcel as parcels
 from mta.transport.api import Outcome, Parcel, Result
 from mta.unix import frames
@@ -249,7 +249,7 @@ class Workers:
                     self._leave(worker)
                     self._begin_fresh(job)
                     return
-                worker.trouble = "the delivery process ended unexpectedly"
+                worker.trouble = ENDED
                 break
             received.close()
             self._take(worker, received.message)

@@ -8,21 +8,24 @@
 
 It is started for one transport and takes parcels for no other; where the transport is brief,
 it takes those that stand in line together.  It leaves when the channel is
-closed, never by itself: a parcel may be on its way.  Connections that were kept for further
-mail are closed after some idle seconds.  The -D descriptor carries the
+closed, never by itself: a parcel may be on its way.  An error of ours ends it, but first the
+other parcels of the round come to their end and are reported.  Connections that were kept for
+further mail are closed after some idle seconds.  The -D descriptor carries the
 message's lock, so a message stays locked while its worker lives.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import select
 import signal
 import socket
+from collections import deque
 
 from mta.base.errors import ProtocolError
-from mta.deliver.frames import IN_LINE, Carry, pack
+from mta.deliver.codes import UNKNOWN
+from mta.deliver.frames import ENDED, IN_LINE, Carry, pack
+from mta.expand.context import Context
 from mta.lookup.api import Tables
 from mta.proc import roles
 from mta.transport import parcel as parcels
@@ -99,15 +102,22 @@ class Worker:
             return None
 
     def carry(self, taken: list[Received]) -> bool:
-        """Run the transport and report.  Raises ProtocolError for what was not agreed."""
+        """Run the transport and report; False if nobody hears it any more.
+
+        Raises ProtocolError for what was not agreed.  An error of ours in one parcel goes on
+        when the others have been reported.
+        """
         given = [self.read(each) for each in taken]
-        conf, tables = self.inherited.conf, self.tables
-        work = [(context_for(conf, tables, each, each.recipients[0]), each) for each in given]
-        with contextlib.suppress(BrokenPipeError, ConnectionError):
-            for parcel, outcomes in zip(given, carry(self.transport, work), strict=True):
-                self.report(parcel, outcomes)
-            return True
-        return False
+        results: dict[int, list[Outcome]] = {}
+        try:
+            carry(self.transport, given, self.context, results)
+        finally:
+            is_heard = self.report(given, results)
+        return is_heard
+
+    def context(self, parcel: Parcel) -> Context:
+        """What the options of the transport may speak of."""
+        return context_for(self.inherited.conf, self.tables, parcel, parcel.recipients[0])
 
     def read(self, received: Received) -> Parcel:
         """The parcel of a frame.  Raises ProtocolError."""
@@ -121,8 +131,40 @@ class Worker:
             raise ProtocolError(f"a parcel of {parcel.message_id!r} for {parcel.transport!r}")
         return parcel
 
-    def report(self, parcel: Parcel, outcomes: list[Outcome]) -> None:
-        """Say what became of a parcel.  Raises OSError."""
+    def report(self, given: list[Parcel], results: dict[int, list[Outcome]]) -> bool:
+        """Say what became of parcels in their order; False if nobody hears it any more."""
+        left = deque(
+            (parcel, results[number] if number in results else _lost(parcel))
+            for number, parcel in enumerate(given)
+        )
+        try:
+            self.say_all(left)
+        except (BrokenPipeError, ConnectionError):
+            return False
+        return True
+
+    def say_all(self, left: deque[tuple[Parcel, list[Outcome]]]) -> None:
+        """Say what became of parcels.
+
+        Raises OSError; ProtocolError for one that cannot be said, when the others were.
+        """
+        while left:
+            parcel, outcomes = left.popleft()
+            try:
+                self.say(parcel, outcomes)
+            except ProtocolError:
+                # The recipients of whom it was said before keep what was said.
+                self.say(parcel, _lost(parcel))
+                self.say_all(left)
+                raise
+
+    def say(self, parcel: Parcel, outcomes: list[Outcome]) -> None:
+        """Say what became of a parcel.  Raises OSError, ProtocolError."""
         said = outcomes or for_all(parcel, Outcome("", Result.DEFER, "nothing was tried"))
         for left, outcome in zip(range(len(said) - 1, -1, -1), said, strict=True):
             frames.send(self.channel, pack(parcel.message_id, left, outcome))
+
+
+def _lost(parcel: Parcel) -> list[Outcome]:
+    """What is said of a parcel of which nobody knows what became."""
+    return for_all(parcel, Outcome("", Result.DEFER, ENDED, code=UNKNOWN))

@@ -169,27 +169,48 @@ def _origins(parcel: Parcel) -> list[str]:
     return [recipient.origin for recipient in parcel.recipients]
 
 
-def carry(transport: Transport, work: Sequence[tuple[Context, Parcel]]) -> list[list[Outcome]]:
-    """Deliver parcels; whatever a transport raises becomes an outcome of each recipient."""
-    results: dict[int, list[Outcome]] = {}
+def carry(
+    transport: Transport,
+    given: Sequence[Parcel],
+    context: Callable[[Parcel], Context],
+    results: dict[int, list[Outcome]],
+) -> None:
+    """Deliver parcels; the outcomes of each are put into `results` under its number.
+
+    Whatever a transport raises becomes an outcome of each recipient.  After an error of ours
+    one parcel has no result; the error goes on when the others have come to their end: what
+    was stored of them must not be delivered again.
+    """
     under_way = {
-        number: _delivering(transport, ctx, parcel)
-        for number, (ctx, parcel) in enumerate(work)
+        number: _delivering(transport, context, parcel) for number, parcel in enumerate(given)
     }
-    while under_way:
-        for number, stages in list(under_way.items()):
-            try:
-                next(stages)
-            except StopIteration as end:
-                results[number] = end.value
-                del under_way[number]
-    return [results[number] for number in range(len(work))]
+    _bring_to_an_end(under_way, results)
 
 
-def _delivering(transport: Transport, ctx: Context, parcel: Parcel) -> Stages:
+def _bring_to_an_end(under_way: dict[int, Stages], results: dict[int, list[Outcome]]) -> None:
+    """Take deliveries from stage to stage, whatever else goes wrong in one or another."""
+    try:
+        while under_way:
+            for number in list(under_way):
+                stages = under_way.pop(number)
+                try:
+                    next(stages)
+                except StopIteration as end:
+                    results[number] = end.value
+                else:
+                    under_way[number] = stages
+    finally:
+        # One that ended in an error is no longer under way, so this comes to an end, too.
+        if under_way:
+            _bring_to_an_end(under_way, results)
+
+
+def _delivering(
+    transport: Transport, context: Callable[[Parcel], Context], parcel: Parcel
+) -> Stages:
     """One delivery in stages, which raises nothing that a delivery may raise."""
     try:
-        outcomes = transport.deliver(ctx, parcel)
+        outcomes = transport.deliver(context(parcel), parcel)
         if not isinstance(outcomes, list):
             outcomes = yield from outcomes
     except ExpansionFail as failure:

@@ -15,6 +15,7 @@ from mta.base.trust import Trusted
 from mta.config.line import Line
 from mta.config.load import parse
 from mta.config.model import Configuration
+from mta.expand.context import Context
 from mta.lookup.api import Tables
 from mta.transport.api import Outcome, Parcel, ParcelRecipient
 from mta.transport.context import context_for
@@ -91,10 +92,13 @@ def together() -> Together:
 
     def run(transport: Transport, given: list[Parcel]) -> list[list[Outcome]]:
         conf = configuration("primary_hostname = mx.example.org")
-        return carry(
-            transport,
-            [(context_for(conf, Tables(), each, each.recipients[0]), each) for each in given],
-        )
+
+        def context(each: Parcel) -> Context:
+            return context_for(conf, Tables(), each, each.recipients[0])
+
+        made: dict[int, list[Outcome]] = {}
+        carry(transport, given, context, made)
+        return [made[number] for number in range(len(given))]
 
     return run
 
