@@ -4,7 +4,7 @@
     descriptors   control; arrivals from receivers; start to the launcher; commands
     in            arrived from receivers; attempted from deliverers; commands over the socket
     out           attempt to deliverers
-    neighbours    a deliverer dies: its message waits a little and is tried again;
+    neighbours    a deliverer dies: its messages wait a little and are tried again, each alone;
                   a receiver's hint is lost: the next scan finds the message
 
 The schedule is in memory; the spool is the truth.  It reads no bodies, and a message that is
@@ -55,13 +55,14 @@ IN_HAND = 8
 class Child:
     """A deliverer: its process, our end of its channel, and what it is at."""
 
-    __slots__ = ("channel", "entries", "left", "pid", "since", "uses")
+    __slots__ = ("alone", "channel", "entries", "left", "pid", "since", "uses")
 
     def __init__(self, pid: int, channel: socket.socket) -> None:
         self.pid = pid
         self.channel = channel
         self.entries: dict[str, Entry] = {}  # by id
         self.left: list[Entry] = []  # what it had when it went away
+        self.alone = False  # it has one that others died with, and gets no more beside it
         self.uses = 0
         self.since = clock.monotonic()  # when it was given a message, or has reported one
 
@@ -248,6 +249,13 @@ class Runner:
             entry = self.schedule.take(most)
             if entry is None:
                 break
+            if entry.crashes and child.entries:
+                # It or another was at fault when its deliverer died: alone it will turn out.
+                child = self.unoccupied()
+            if child is None:
+                self.schedule.finish(entry)
+                self.schedule.make_due(entry, queue_run=entry.queue_run)
+                break
             self.hand(child, entry)
         self.set_timer()
 
@@ -263,22 +271,28 @@ class Runner:
             for child in self.children.values()
             if child.channel.fileno() >= 0
             and child.since > before
+            and not child.alone
             and 0 < len(child.entries) < IN_HAND
             and child.uses < self.conf.own.deliver_max_use
         ]
         if able:
             return max(able, key=lambda child: len(child.entries))
+        if not self.idle and self.quick() >= EAGER:
+            # Those at work can take more in a moment.
+            if not self.hesitating:
+                self.hesitating = True
+                self.loop.after(HESITATE_SECONDS, self.look_again)
+            return None
+        return self.unoccupied()
+
+    def unoccupied(self) -> Child | None:
+        """A deliverer with nothing in hand, made if there is none."""
         if self.idle or self.grow():
             return self.idle[-1]
         return None
 
     def grow(self) -> bool:
-        """Fork another deliverer, unless those at work can take more in a moment."""
-        if self.quick() >= EAGER:
-            if not self.hesitating:
-                self.hesitating = True
-                self.loop.after(HESITATE_SECONDS, self.look_again)
-            return False
+        """Fork another deliverer."""
         ours, theirs = frames.pair()
         keep = [
             theirs.fileno(),
@@ -304,9 +318,11 @@ class Runner:
         return True
 
     def quick(self) -> int:
-        """How many deliverers were heard of a moment ago."""
+        """How many deliverers that may take more were heard of a moment ago."""
         before = clock.monotonic() - SLOW_SECONDS
-        return sum(1 for child in self.children.values() if child.since > before)
+        return sum(
+            1 for child in self.children.values() if child.since > before and not child.alone
+        )
 
     def look_again(self) -> None:
         """Some deliverers may be taking long, and others are wanted beside them."""
@@ -318,6 +334,7 @@ class Runner:
         if child in self.idle:
             self.idle.remove(child)
         child.entries[entry.message_id] = entry
+        child.alone = entry.crashes > 0
         child.uses += 1
         child.since = clock.monotonic()
         order = Attempt(entry.message_id, int(entry.force), int(entry.queue_run))
@@ -405,8 +422,8 @@ class Runner:
     def blame(self, entries: list[Entry]) -> None:
         """An error of ours ended a deliverer, and this is what it had not reported.
 
-        One message alone was at fault.  Of several, some had perhaps not been begun: nobody
-        is blamed then.  Nor is anybody by a process that was killed.
+        One message alone was at fault.  Of several nobody is blamed, as some had perhaps not
+        been begun: each is tried alone next.  Nor is anybody by a process that was killed.
         """
         if len(entries) != 1:
             return

@@ -89,13 +89,32 @@ class Stage(Runner):
     def in_hand(self) -> list[int]:
         return [len(child.entries) for child in self.children.values()]
 
-    def done(self, pid: int) -> str:
+    def at(self) -> list[list[str]]:
+        """The ends of the ids that each deliverer with work has."""
+        found = [[each[-2:] for each in child.entries] for child in self.children.values()]
+        return [each for each in found if each]
+
+    def later(self) -> None:
+        """All that waits is due."""
+        self.schedule.advance(clock.now() + 1e6)
+        self.dispatch()
+
+    def crash(
+        self, pid: int, monkeypatch: pytest.MonkeyPatch, status: int = process.EXIT_BUG
+    ) -> None:
+        """One of the deliverers ends in an error, or is killed."""
+        self.others[pid].close()
+        self.report(self.children[pid])
+        monkeypatch.setattr(process, "reap", lambda: [(pid, status)])
+        self.reap()
+
+    def done(self, pid: int, state: str = "done") -> str:
         """One of the deliverers does what it was asked; gives the id."""
         received = frames.receive(self.others[pid], (Attempt,))
         assert received is not None
         assert isinstance(received.message, Attempt)
         message_id = received.message.message_id
-        frames.send(self.others[pid], Attempted(message_id, "done", 0, "", ()))
+        frames.send(self.others[pid], Attempted(message_id, state, 0, "", ()))
         self.report(self.children[pid])
         return message_id
 
@@ -191,12 +210,8 @@ def test_a_message_over_which_three_deliverers_die_of_errors_is_frozen(
     for _ in range(3):
         assert stage.helped == []
         (pid,) = [child.pid for child in stage.children.values() if child.entries]
-        stage.others[pid].close()
-        stage.report(stage.children[pid])
-        monkeypatch.setattr(process, "reap", lambda pid=pid: [(pid, status)])
-        stage.reap()
-        stage.schedule.advance(clock.now() + 1e6)
-        stage.dispatch()
+        stage.crash(pid, monkeypatch, status)
+        stage.later()
     assert stage.helped == [(freeze.run, message_id)] * helped
 
 
@@ -204,15 +219,79 @@ def test_several_messages_of_a_deliverer_that_died_blame_nobody(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stage.arrive(2)
-    for _ in range(4):
-        (pid,) = [child.pid for child in stage.children.values() if child.entries]
-        stage.others[pid].close()
-        stage.report(stage.children[pid])
-        monkeypatch.setattr(process, "reap", lambda pid=pid: [(pid, process.EXIT_BUG)])
-        stage.reap()
-        stage.schedule.advance(clock.now() + 1e6)
+    stage.crash(1, monkeypatch)
+    assert [entry.errors for entry in stage.schedule.entries.values()] == [0, 0]
+
+
+@pytest.mark.parametrize("status", [process.EXIT_BUG, -9])
+def test_what_a_deliverer_that_died_had_is_tried_alone(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    stage.arrive(3)
+    stage.crash(1, monkeypatch, status)
+    stage.schedule.make_due(stage.schedule.add(f"{ID[:-2]}90", "s", "d"))
+    stage.schedule.make_due(stage.schedule.add(f"{ID[:-2]}91", "s", "d"))
+    stage.later()
+    assert sorted(stage.at()) == [["00"], ["01"], ["02"], ["90", "91"]]
+
+
+def test_a_deliverer_that_has_others_gets_none_that_is_to_be_tried_alone(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.arrive(1)
+    stage.crash(1, monkeypatch)
+    stage.schedule.make_due(stage.schedule.add(f"{ID[:-2]}90", "s", "d"))
+    stage.dispatch()
+    stage.later()
+    assert stage.at() == [["90"], ["00"]]
+
+
+def test_a_message_that_was_tried_alone_is_in_company_again(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.arrive(1)
+    stage.crash(1, monkeypatch)
+    stage.later()
+    stage.done(2, "deferred")
+    stage.schedule.make_due(stage.schedule.add(f"{ID[:-2]}90", "s", "d"))
+    stage.later()
+    assert stage.at() == [["90", "00"]]
+
+
+def test_of_several_the_one_at_fault_is_found_and_frozen(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.arrive(3)
+    bad = f"{ID[:-2]}01"
+    stage.crash(1, monkeypatch)
+    for _ in range(3):
+        assert stage.helped == []
+        stage.later()
+        for pid, child in list(stage.children.items()):
+            if bad in child.entries:
+                stage.crash(pid, monkeypatch)
+            elif child.entries:
+                stage.done(pid)
+    assert stage.helped == [(freeze.run, bad)]
+    assert list(stage.schedule.entries) == [bad]
+
+
+def test_a_message_waits_in_line_while_no_deliverer_can_be_made_for_it_alone(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.arrive(1)
+    stage.crash(1, monkeypatch)
+    stage.schedule.make_due(stage.schedule.add(f"{ID[:-2]}90", "s", "d"))
+    stage.dispatch()
+    entry = stage.schedule.entries[f"{ID[:-2]}00"]
+    stage.schedule.make_due(entry, force=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(stage, "grow", lambda: False)
         stage.dispatch()
-    assert stage.helped == []
+    assert (stage.at(), entry.state, stage.schedule.running) == ([["90"]], "due", 1)
+    stage.dispatch()
+    assert stage.at() == [["90"], ["00"]]
+    assert entry.force
 
 
 def test_what_a_deliverer_said_last_is_heard_though_it_has_ended(
