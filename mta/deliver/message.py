@@ -112,7 +112,7 @@ class Deliverer:
         self.rules = load_retry_rules(conf)
         self.bouncer = Bouncer(conf, spool, log, tables)
         self.under_way: dict[str, Attempt] = {}
-        self._jobs: list[Job] = []  # not given away yet
+        self._jobs: deque[Job] = deque()  # not given away yet
         self._by_job: dict[int, str] = {}
         self._back: deque[Ended] = deque()  # ended, and not yet told to their attempts
         self._ended: list[Report] = []
@@ -146,15 +146,17 @@ class Deliverer:
 
     def _give_away(self) -> None:
         """Submit all jobs at once: so a worker that wakes up finds them all."""
-        jobs, self._jobs = self._jobs, []
-        try:
-            for job in jobs:
+        while self._jobs:
+            job = self._jobs.popleft()
+            message_id = self._by_job[id(job)]
+            if message_id not in self.under_way:
+                continue  # it ended in an error, and nobody would note what was delivered
+            try:
                 self.workers.submit(job)
-        except BaseException:
-            # Which of them are under way is not known: the next attempts will find out.
-            while self.under_way:
-                self.under_way.popitem()[1].close()
-            raise
+            except BaseException:
+                # Whether it is under way is not known: the next attempt will find out.
+                self.under_way.pop(message_id).close()
+                raise
 
     def _go_on(self, message_id: str, ended: Ended | None) -> None:
         """Take an attempt as far as it comes."""

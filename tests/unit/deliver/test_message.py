@@ -587,3 +587,85 @@ def test_what_comes_late_for_an_attempt_that_ended_in_an_error_harms_nobody(
     reports = deliverer.wait()
     assert reports == [Report(good, "done")]
     assert deliverer.under_way == {}
+
+
+def test_an_error_in_giving_a_job_away_ends_its_own_attempt_only(house: House) -> None:
+    deliverer = house.deliverer()
+    first, bad, last = (house.put(f"{name}@local.example") for name in ("a", "bad", "b"))
+
+    def fail(parcel: Parcel) -> None:
+        if parcel.message_id == bad:
+            raise RuntimeError("a bug")
+
+    house.workers.before = fail
+    for message in (first, bad, last):
+        deliverer.begin(message)
+    with pytest.raises(RuntimeError):
+        deliverer.wait()
+    assert deliverer.wait() == [Report(first, "done"), Report(last, "done")]
+    assert deliverer.under_way == {}
+    house.workers.before = lambda parcel: None
+    assert house.attempt(bad) == Report(bad, "done")  # nobody holds its lock
+
+
+def test_nothing_more_is_given_away_of_an_attempt_that_ended_in_an_error(
+    house: House,
+) -> None:
+    deliverer = house.deliverer()
+    bad = house.put(*[f"user{number}@a.far.example" for number in range(200)])
+    good = house.put("a@local.example")
+
+    def fail(parcel: Parcel) -> None:
+        if parcel.message_id == bad:
+            raise RuntimeError("a bug")
+
+    house.workers.before = fail
+    deliverer.begin(bad)
+    deliverer.begin(good)
+    with pytest.raises(RuntimeError):
+        deliverer.wait()
+    house.workers.before = lambda parcel: None
+    assert deliverer.wait() == [Report(good, "done")]
+    assert [parcel.message_id for parcel in house.workers.parcels] == [good]
+
+
+def test_what_an_attempt_wanted_carried_before_its_error_is_not_carried(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deliverer = house.deliverer()
+    bad = house.put(*[f"user{number}@a.far.example" for number in range(500)])
+    good = house.put("a@local.example", "b@local.example")
+    real, logged = outcome_module.events.delivered, []
+
+    def fail(log: object, message_id: str, *more: object, **named: object) -> None:
+        logged.append(message_id)
+        if (
+            message_id == bad and logged.count(bad) > 100
+        ):  # the second of four parcels, when the fifth is wanted
+            raise RuntimeError("a bug")
+        real(log, message_id, *more, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(outcome_module.events, "delivered", fail)
+    deliverer.begin(bad)
+    deliverer.begin(good)
+    with pytest.raises(RuntimeError):
+        deliverer.wait()
+    assert deliverer.wait() == [Report(good, "done")]
+    assert [parcel.message_id for parcel in house.workers.parcels] == [*[bad] * 4, good, good]
+
+
+def test_several_errors_in_giving_jobs_away_end_no_other_attempt(house: House) -> None:
+    deliverer = house.deliverer()
+    good = house.put("a@local.example")
+
+    def fail(parcel: Parcel) -> None:
+        if parcel.message_id != good:
+            raise RuntimeError("a bug")
+
+    house.workers.before = fail
+    for message in (house.put("b@local.example"), house.put("c@local.example"), good):
+        deliverer.begin(message)
+    for _ in range(2):
+        with pytest.raises(RuntimeError):
+            deliverer.wait()
+    assert deliverer.wait() == [Report(good, "done")]
