@@ -82,7 +82,7 @@ class Runner:
         self.idle: list[Child] = []
         self.helpers: dict[int, Callable[[], None]] = {}
         self.askers: Counter[int] = Counter()  # connections for commands, by who asks
-        self.pickup_pause = PICKUP_SECONDS
+        self.leftovers = pickup.Leftovers(self.spool)
         self.draining = False
         # A tree that serves one command: what it is to do comes here, and its end.
         self.once = inherited.channels.get("once")
@@ -446,8 +446,6 @@ class Runner:
             if (ended := self.helpers.pop(pid, None)) is not None:
                 if code == process.EXIT_BUG:
                     events.bug(self.log, "helper", f"process {pid} ended in an error")
-                    # What one fell over is still there.
-                    self.pickup_pause = min(AFTER_CRASH_SECONDS, 4 * self.pickup_pause)
                 ended()
             elif (child := self.children.pop(pid, None)) is not None:
                 if code == process.EXIT_BUG:
@@ -480,16 +478,17 @@ class Runner:
         """Look whether somebody left mail in the drop-box; a child of its own reads it."""
         if self.draining:
             return
-        if pickup.is_waiting(self.spool):
-            self.assist(partial(pickup.run, self.inherited, self.spool), self.picked_up)
+        turn = self.leftovers.due(clock.monotonic())
+        if turn.names:
+            work = partial(pickup.run, self.inherited, self.spool, turn)
+            self.assist(work, self.picked_up)
         else:
-            self.pickup_pause = PICKUP_SECONDS
             self.loop.after(PICKUP_SECONDS, self.pick_up)
 
     def picked_up(self) -> None:
-        """The drop-box was emptied."""
+        """What could be taken was taken."""
         self.spool_scan(due=True)
-        self.loop.after(self.pickup_pause, self.pick_up)
+        self.loop.after(PICKUP_SECONDS, self.pick_up)
 
     def sweep(self) -> None:
         """Have removed what crashes left in the spool, now and then."""

@@ -4,13 +4,13 @@ Who left a file is its owner; what it says is hostile.  A message that is taken 
 durable, then its file is removed: a crash between the two delivers it twice, never not at all.
 A file that nobody's sendmail made is removed and logged.  One that will never be taken, being
 too large, say, or without recipients, is kept in SPOOL/corrupt with the reason: its sender has
-gone, believing that it was dealt with.  What cannot be taken now stays for the next time.
+gone, believing that it was dealt with.  What cannot be taken now, or not be set aside, stays
+for the next time; the log says so once.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from mta.base import clock
 from mta.base.errors import TempFail, describe
@@ -21,31 +21,34 @@ from mta.receive.frames import Accepted, Rejected, Submit
 from mta.receive.local import READ_SIZE, TEMPORARY, caller_of, submit
 from mta.receive.service import Service
 from mta.receive.sizes import size_limit
-from mta.spool.drops import Box, Dropped, TooLarge
+from mta.spool.drops import Box, Dropped, TooLarge, Waiting
 from mta.spool.errors import SpoolError
 from mta.spool.layout import Spool
 
-# So many of one user in one go, so that nobody keeps others waiting.
-MOST_OF_ONE = 100
 LARGEST = 1 << 30
 
 
-def is_waiting(spool: Spool) -> bool:
-    """True if there is anything in the drop-box."""
+def waiting(spool: Spool) -> list[Waiting]:
+    """What there is in the drop-box, the oldest first."""
     try:
         box = Box(spool.root)
     except OSError:
-        return False
+        return []
     try:
-        return bool(box.waiting())
+        return box.waiting()
     except OSError:
-        return False
+        return []
     finally:
         box.close()
 
 
-def empty(service: Service, spool: Spool) -> int:
-    """Take over what there is, and return how many messages that were."""
+def empty(
+    service: Service, spool: Spool, names: Sequence[str], known: frozenset[str] = frozenset()
+) -> int:
+    """Take over these files, and return how many of them have become messages.
+
+    Of those that are known to stay it is not said again.
+    """
     try:
         box = Box(spool.root)
     except OSError as error:
@@ -55,11 +58,12 @@ def empty(service: Service, spool: Spool) -> int:
     try:
         if not box.lock():
             return 0
-        seen: Counter[int] = Counter()
-        for file in box.waiting():
-            seen[file.uid] += 1
-            if seen[file.uid] <= MOST_OF_ONE:
-                taken += _one(service, spool, box, file.name)
+        for name in names:
+            try:
+                taken += _one(service, spool, box, name)
+            except (OSError, TempFail) as error:
+                if name not in known:
+                    events.note(service.log, "", f"drop/{name} stays: {error}")
         for name in box.sweep(clock.now()):
             events.note(service.log, "", f"removed drop/{name}: it was never completed")
     except OSError as error:
@@ -70,7 +74,10 @@ def empty(service: Service, spool: Spool) -> int:
 
 
 def _one(service: Service, spool: Spool, box: Box, name: str) -> int:
-    """Take over one file; 1 if it has become a message."""
+    """Take over one file; 1 if it has become a message.
+
+    Raises OSError or TempFail if it stays for the next time.
+    """
     limit = size_limit(Context(service.conf, service.tables)) or LARGEST
     try:
         with box.open(name, limit=limit) as dropped:
@@ -84,26 +91,21 @@ def _one(service: Service, spool: Spool, box: Box, name: str) -> int:
         events.note(service.log, "", f"removed from the drop-box: {error}")
         box.remove(name)
         return 0
-    except (OSError, TempFail) as error:
-        events.note(service.log, "", f"drop/{name} stays: {error}")
-        return 0
     if isinstance(answer, Accepted):
         box.remove(name)
         return 1
     if answer.code == TEMPORARY:
-        events.note(service.log, "", f"drop/{name} stays: {answer.text}")
-        return 0
+        raise TempFail(answer.text)
     _set_aside(service, spool, box, name, answer.text)
     return 0
 
 
 def _set_aside(service: Service, spool: Spool, box: Box, name: str, reason: str) -> None:
     try:
-        box.set_aside(name, spool.corrupt, reason)
+        box.set_aside(name, spool.corrupt_place(), reason)
     except TempFail as error:
-        events.note(service.log, "", f"drop/{name} stays: {reason}; {error.text}")
-    else:
-        events.set_aside(service.log, f"drop/{name}", reason, f"{spool.path}/corrupt")
+        raise TempFail(f"{reason}; {error.text}") from error
+    events.set_aside(service.log, f"drop/{name}", reason, f"{spool.path}/corrupt")
 
 
 def _submit(service: Service, dropped: Dropped) -> Accepted | Rejected:

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from types import TracebackType
 
 from mta.base import clock
-from mta.base.errors import TempFail
 from mta.base.text import to_text
 from mta.spool.dropbox import FILE_MODE, MAGIC, RECORDS_LIMIT
 from mta.spool.errors import SpoolError, disk_failure
@@ -167,8 +166,6 @@ class Box:
         Its sender was told that it would be dealt with: it is kept for somebody to look at.
         Raises TempFail.
         """
-        if corrupt < 0:
-            raise TempFail("no directory corrupt/ in the spool", status="4.3.0")
         # The name is the sender's choice, and must not take the place of what another left.
         kept = f"drop.{int(clock.now() * 1_000_000)}.{os.getpid()}.{name}"
         try:

@@ -190,6 +190,25 @@ class Spool:
         fd = self._sub(self.msglog, name)
         return fd if fd >= 0 else self._make_sub(self.msglog, name, MSGLOG_MODE)
 
+    def corrupt_place(self) -> int:
+        """The directory for what cannot be read, made if it is missing.  Raises TempFail.
+
+        It may have been removed since the spool was opened, so it is opened anew: that is not
+        asked for often.
+        """
+        try:
+            opened = self._optional("corrupt")
+            if opened < 0:
+                make_dir(self.root, "corrupt", CORRUPT_MODE)
+                os.fsync(self.root)
+                opened = open_dir("corrupt", at=self.root)
+        except OSError as error:
+            raise disk_failure(f"{self.path}/corrupt", error) from error
+        if self.corrupt >= 0:
+            os.close(self.corrupt)
+        self.corrupt = opened
+        return opened
+
     def places(self, message_id: str) -> list[int]:
         """The directories in which the files of a message may be, the likely one first."""
         sub = self._sub(self.input, subdirectory(message_id))

@@ -21,7 +21,6 @@ from contextlib import suppress
 from dataclasses import replace
 from types import TracebackType
 
-from mta.base.errors import TempFail
 from mta.base.text import to_bytes
 from mta.spool import writer
 from mta.spool.envelope import Envelope
@@ -230,16 +229,15 @@ def set_aside(spool: Spool, message_id: str, reason: str) -> None:
 
     So it is neither lost nor tried for ever.  Raises TempFail.
     """
-    if spool.corrupt < 0:
-        raise TempFail(f"no directory {spool.path}/corrupt", status="4.3.0")
+    corrupt = spool.corrupt_place()
     try:
-        explain(spool.corrupt, message_id, reason)
+        explain(corrupt, message_id, reason)
         for directory in spool.places(message_id):
             # -H first: without it the rest is no message.
             for suffix in "HDJ":
                 name = f"{message_id}-{suffix}"
                 with suppress(FileNotFoundError):
-                    os.rename(name, name, src_dir_fd=directory, dst_dir_fd=spool.corrupt)
+                    os.rename(name, name, src_dir_fd=directory, dst_dir_fd=corrupt)
     except OSError as error:
         raise disk_failure(f"cannot set {message_id} aside", error) from error
 

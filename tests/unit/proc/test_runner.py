@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -15,9 +16,11 @@ from mta.config.line import Line
 from mta.config.load import parse
 from mta.deliver import freeze
 from mta.log.sink import Log
+from mta.proc import pickup
 from mta.proc.control import Arrived, Attempt, Attempted
 from mta.proc.runner import IN_HAND, SCAN_SECONDS, SLOW_SECONDS, Child, Runner
 from mta.proc.schedule import Schedule
+from mta.spool import layout
 from mta.unix import frames, process
 from mta.unix.loop import Loop
 
@@ -307,3 +310,18 @@ def test_what_a_deliverer_said_last_is_heard_though_it_has_ended(
     stage.reap()
     assert list(stage.schedule.entries) == [third]
     assert stage.schedule.entries[third].errors == 1
+
+
+def test_what_could_not_be_taken_from_the_drop_box_calls_for_no_child_each_second(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout.prepare(str(tmp_path / "spool"), split=False)
+    spool = layout.Spool(str(tmp_path / "spool"), split=False)
+    stage.leftovers = pickup.Leftovers(spool)
+    stage.inherited = None  # type: ignore[assignment]  # the child is not made
+    (tmp_path / "spool" / "drop" / "m.1").touch()
+    for second in range(20):
+        monkeypatch.setattr("mta.base.clock.monotonic", partial(float, second))
+        stage.pick_up()
+    assert [work for work, _ in stage.helped] == [pickup.run] * 3
+    spool.close()

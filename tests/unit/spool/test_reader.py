@@ -265,6 +265,25 @@ def test_files_that_cannot_be_ours_are_refused_and_set_aside(
     assert (kept / f"{ID}.reason").read_text() == f"{refused.value}\n"
 
 
+def test_the_directory_for_what_is_set_aside_is_made_where_it_is_missing(
+    spool: Spool,
+) -> None:
+    store(spool)
+    os.rmdir(f"{spool.path}/corrupt")
+    set_aside(spool, ID, "why")
+    assert not any(name.startswith(ID) for name in files(spool))
+    assert (Path(spool.path, "corrupt") / f"{ID}-H").exists()
+
+
+def test_what_cannot_be_set_aside_stays_where_it_is(spool: Spool) -> None:
+    store(spool)
+    os.rmdir(f"{spool.path}/corrupt")
+    Path(spool.path, "corrupt").touch()
+    with pytest.raises(TempFail, match="corrupt: Not a directory"):
+        set_aside(spool, ID, "why")
+    assert any(name.startswith(ID) for name in files(spool))
+
+
 def test_a_body_without_envelope_is_no_message_whatever_is_in_it(spool: Spool) -> None:
     (place(spool) / f"{ID}-D").write_bytes(b"")
     assert Message.open(spool, ID) is None
