@@ -21,6 +21,7 @@ import signal
 import socket
 from dataclasses import dataclass
 
+from mta.base import clock
 from mta.deliver.message import Deliverer, Report
 from mta.deliver.workers import Workers
 from mta.lookup.api import Tables
@@ -30,6 +31,9 @@ from mta.route.engine import Routers, load_routers
 from mta.spool.layout import Spool
 from mta.transport.engine import Transport, load_transports
 from mta.unix import frames, process
+
+# After a message whose beginning took longer it is looked what became of others.
+LONG_SECONDS = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +95,11 @@ def _bring_to_an_end(delivery: Deliverer, channel: socket.socket) -> None:
 
 
 def _serve(delivery: Deliverer, channel: socket.socket) -> None:
-    """Attempt what the runner asks for, until it closes the channel."""
+    """Attempt what the runner asks for, until it closes the channel.
+
+    What comes together is begun together, which makes large rounds for the workers; but where
+    routing takes long, what was delivered meanwhile is noted in between.
+    """
     waiting = select.poll()
     waiting.register(channel, select.POLLIN)
     while True:
@@ -104,10 +112,11 @@ def _serve(delivery: Deliverer, channel: socket.socket) -> None:
             assert isinstance(received.message, Attempt)
             order = received.message
             process.set_title(f"mta: deliver {order.message_id}")
+            began = clock.monotonic()
             delivery.begin(
                 order.message_id, force=bool(order.force), queue_run=bool(order.queue_run)
             )
-            if not delivery.under_way:
+            if not delivery.under_way or clock.monotonic() > began + LONG_SECONDS:
                 break
         _report(channel, delivery.wait(channel.fileno()))
         if not delivery.under_way:
