@@ -53,7 +53,8 @@ def read(fd: int) -> list[Line]:
         raise ProtocolError("the snapshot of the configuration is cut short")
     heading, *records = to_text(octets[:-1]).split("\0")
     numbers = records[1::3]
-    if heading != _HEADING or len(records) % 3 or not all(map(is_number, numbers)):
+    is_whole = heading == _HEADING and not len(records) % 3
+    if not is_whole or not all(is_number(each) and len(each) < 10 for each in numbers):
         raise ProtocolError("the snapshot of the configuration is damaged")
     return [
         Line(text, Where(file, int(number)))

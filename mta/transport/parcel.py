@@ -2,10 +2,10 @@
 
 The line names each field as `key:mark:length`, blanks between; the octets follow it in the
 same order, with nothing between them.  The mark says what they are: b octets, s text, t
-trusted text, i an integer, f a time.  `recipient` and `host` begin a new one of these, and
-what follows belongs to it.  `values` is any number of names, each with an equals sign and its
-text, NULs between; a text with a NUL in it has a `value` to itself.  What has its default is
-left out.
+trusted text, i an integer, f a time, to the microsecond.  `recipient` and `host` begin a new
+one of these, and what follows belongs to it.  `values` is any number of names, each with an
+equals sign and its text, NULs between; a text with a NUL in it has a `value` to itself.  What
+has its default is left out.
 
 A parcel that fits into a frame travels in it; a larger one in a sealed memory file.
 
@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 from dataclasses import MISSING, fields
 
 from mta.base.errors import ProtocolError
@@ -49,7 +50,11 @@ _KINDS = {
     "port": "i",
     "preference": "i",
 }
-_NUMBERS = {"i": int, "f": float}
+# int and float would take more than that: signs, blanks, underscores, digits of any script.
+_NUMBERS = {
+    "i": (re.compile(rb"-1|[0-9]{1,18}"), int),
+    "f": (re.compile(rb"[0-9]{1,18}(?:\.[0-9]{1,6})?"), float),
+}
 
 
 def _defaults(cls: type) -> dict[str, object]:
@@ -91,7 +96,7 @@ class _Writer:
             elif type(given) is bytes:
                 self.put(name, "b", given)
             elif isinstance(given, float):
-                self.put(name, "f", repr(given).encode())
+                self.put(name, "f", b"%.6f" % given)
             else:
                 self.put(name, "i", b"%d" % given)
 
@@ -169,12 +174,10 @@ def _plain(key: str, mark: str, octets: bytes) -> object:
         raise ProtocolError(f"the field {key!r} of a parcel is marked {mark!r}")
     if kind == "b":
         return octets
-    try:
-        number = _NUMBERS[kind](octets) if len(octets) <= 32 else None
-    except ValueError:
-        number = None
-    if number is None or not -1 <= number < 1 << 62:
+    pattern, read = _NUMBERS[kind]
+    if not pattern.fullmatch(octets):
         raise ProtocolError(f"the field {key!r} of a parcel is no number: {octets[:40]!r}")
+    number = read(octets)
     return bool(number) if key == "is_8bit" else number
 
 

@@ -29,6 +29,7 @@ from mta.base.text import is_number, to_bytes, to_text
 
 LIMIT = 65536
 MOST_DESCRIPTORS = 16
+MOST_DIGITS = 18  # of a number: what takes it from a frame may keep it in 64 bits
 
 F = TypeVar("F")
 
@@ -143,7 +144,7 @@ def _value(kind: str, octets: bytes) -> object:
     if kind == "bytes":
         return _ESCAPED.sub(_meant, octets) if b"\x01" in octets else octets
     digits = octets[1:] if octets.startswith(b"-") else octets
-    if not is_number(to_text(digits)) or len(digits) > 20:
+    if not is_number(to_text(digits)) or len(digits) > MOST_DIGITS:
         raise ProtocolError(f"{octets[:40]!r} is not a number")
     return int(octets)
 

@@ -46,6 +46,13 @@ def test_without_f_there_is_no_sender_which_is_not_the_null_sender() -> None:
     assert (message.has_sender, message.sender) == (1, "")
 
 
+@pytest.mark.parametrize("code", ["", "1_0", "+69", "٦٩", "256", "9" * 5000])
+@pytest.mark.parametrize("verb", ["rejected", "finished"])
+def test_an_exit_code_that_is_none_means_try_again_later(verb: str, code: str) -> None:
+    answer = {"code": code, "text": "no"}
+    assert inject._judge("sendmail", request("r@example.com"), verb, answer) == 75
+
+
 def test_many_recipients_travel_in_several_frames() -> None:
     recipients = [f"recipient-{number}@example.com" for number in range(10_000)]
     *more, last = inject.submission(request(*recipients))

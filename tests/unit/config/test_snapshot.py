@@ -58,6 +58,9 @@ def memory(octets: bytes, *, seals: int = snapshot._SEALS) -> int:
         (b"mta-configuration 1\0a\x001", "cut short"),
         (b"mta-configuration 1\0a\x001\0", "damaged"),
         (b"mta-configuration 1\0a\0b\0c\0", "damaged"),
+        (b"mta-configuration 1\0a\x00" + b"1" * 5000 + b"\0c\0", "damaged"),
+        (b"mta-configuration 1\0a\0+1\0c\0", "damaged"),
+        (b"mta-configuration 1\0a\x001_0\0c\0", "damaged"),
         (b"mta-configuration 2\0", "damaged"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,14 @@ def test_a_parcel_arrives_as_it_was_sent() -> None:
     assert parcels.decode(parcels.encode(FULL), 9) == FULL
 
 
+@pytest.mark.parametrize(
+    "time", [0.0, 0.00001, 0.000001, 5.0, 1763910421.123457, 999999999999.5]
+)
+def test_a_time_of_arrival_that_the_spool_can_hold_arrives(time: float) -> None:
+    late = replace(FULL, received_time=time)
+    assert parcels.decode(parcels.encode(late), 9) == late
+
+
 def test_trust_marks_survive_and_none_is_added() -> None:
     got = parcels.decode(parcels.encode(FULL), 9)
     assert type(got.recipients[0].local_part_data) is Trusted
@@ -87,6 +96,19 @@ def test_the_null_sender_arrives() -> None:
         (b"headers:s:1\nx", "is marked"),
         (b"body_size:i:2\n1x", "no number"),
         (b"body_size:i:2\n-9", "no number"),
+        (b"body_size:i:3\n1_0", "no number"),
+        (b"body_size:i:2\n+5", "no number"),
+        (b"body_size:i:2\n 5", "no number"),
+        (b"body_size:i:2\n-0", "no number"),
+        (b"body_size:i:0\n", "no number"),
+        (b"body_size:i:2\n\xd9\xa1", "no number"),
+        (b"body_size:i:19\n" + b"1" * 19, "no number"),
+        (b"received_time:f:5\n1_0.5", "no number"),
+        (b"received_time:f:3\n1e3", "no number"),
+        (b"received_time:f:2\n+5", "no number"),
+        (b"received_time:f:2\n5.", "no number"),
+        (b"received_time:f:2\n.5", "no number"),
+        (b"received_time:f:20\n" + b"1" * 20, "no number"),
         (b"received_time:f:3\nnan", "no number"),
         (b"received_time:f:3\ninf", "no number"),
         (b"value:s:1\nx", "malformed"),
