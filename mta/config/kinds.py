@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from mta.base.errors import ConfigError, Where
 from mta.base.text import SPACES, is_number, lower, upper
 from mta.base.trust import Trusted
@@ -63,6 +65,7 @@ def _nothing_follows(rest: str, what: str) -> None:
         raise BadValue(f"extra characters follow {what}", comment)
 
 
+@lru_cache(100)
 def parse_integer(text: str, where: Where | None) -> int:
     """A number with an optional K, M or G; hexadecimal and octal as in C.
 

@@ -108,6 +108,8 @@ def bind(endpoint: Endpoint, backlog: int) -> socket.socket:
     try:
         # Connections of an earlier master that linger must not keep a new one out.
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Its connections have this from it: what we write are whole replies.
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if endpoint.family == socket.AF_INET6:
             listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listening.bind((endpoint.address, endpoint.port))

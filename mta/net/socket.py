@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import ipaddress
 import os
 import select
 import socket
@@ -35,6 +36,15 @@ def family_of(address: str) -> int:
             continue
         return family
     return 0
+
+
+def plain_address(address: str) -> str:
+    """An address without a zone; IPv4 in its own form even when it came over IPv6."""
+    bare = address.partition("%")[0]
+    if ":" not in bare:
+        return bare
+    parsed = ipaddress.IPv6Address(bare)
+    return str(parsed.ipv4_mapped or parsed)
 
 
 def is_local(address: str) -> bool:

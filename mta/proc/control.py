@@ -59,8 +59,6 @@ class Serve:
 
     address: str
     port: int
-    local_address: str
-    local_port: int
 
 
 @frame("free")

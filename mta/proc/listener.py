@@ -14,7 +14,6 @@ Mail from the network and mail from local programs have pools of their own.
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import os
 import signal
 import socket
@@ -24,18 +23,18 @@ from functools import partial
 
 from mta.base.errors import ExpansionFail, MtaError
 from mta.config.kinds import parse_integer
+from mta.expand.compile import compiled
 from mta.expand.context import Connection, Context
 from mta.expand.run import expand
 from mta.log import events
 from mta.lookup.api import Tables
+from mta.net.socket import plain_address
 from mta.proc import receiver, roles
 from mta.proc.control import Serve
 from mta.proc.pool import Pool
 from mta.unix import process, users
 from mta.unix.loop import Loop
 
-# Connections taken from one socket before the others get their turn.
-BATCH = 16
 PRUNE_SECONDS = 10.0
 LOCAL_MOST = 100
 # A user who keeps local receivers busy leaves some for others; root has no such limit.
@@ -53,6 +52,7 @@ class Listener:
         self.loop = Loop()
         self.tables = Tables()
         self.clients: Counter[str] = Counter()
+        self.connected = 0  # of all clients
         self.programs: Counter[str] = Counter()  # by who runs them
         self.draining = False
         self.prepared = receiver.prepare(inherited)
@@ -69,7 +69,7 @@ class Listener:
         """Serve until told to drain and the last conversation is over."""
         for each in self.inherited.sockets:
             each.setblocking(False)
-            self.loop.watch(each.fileno(), partial(self.connections, each))
+            self.loop.watch(each.fileno(), partial(self.connection, each))
         submit = self.inherited.channels["submit"]
         submit.setblocking(False)
         self.loop.watch(submit.fileno(), self.submissions)
@@ -84,31 +84,26 @@ class Listener:
 
     # ---- connections
 
-    def connections(self, listening: socket.socket) -> None:
-        """Clients have connected."""
-        for _ in range(BATCH):
-            try:
-                connection, peer = listening.accept()
-            except OSError as error:
-                if not isinstance(error, (BlockingIOError, ConnectionError)):
-                    self.out_of(error)
-                return
-            with connection:
-                self.client(connection, peer[0], peer[1])
+    def connection(self, listening: socket.socket) -> None:
+        """A client has connected; there is a call for each, so that others have their turn."""
+        try:
+            connection, peer = listening.accept()
+        except OSError as error:
+            if not isinstance(error, (BlockingIOError, ConnectionError)):
+                self.out_of(error)
+            return
+        with connection:
+            self.client(connection, peer[0], peer[1])
 
     def client(self, connection: socket.socket, address: str, port: int) -> None:
         """One client: turn it away, or give it to a receiver."""
-        try:
-            here = connection.getsockname()
-        except OSError:
-            return
-        address, local = plain_address(address), plain_address(here[0])
-        if (why := self.refusal(address, local)) is not None:
+        address = plain_address(address)
+        if (why := self.refusal(address, connection)) is not None:
             self.turn_away(connection, address, why)
             return
         self.clients[address] += 1
-        order = Serve(address, port, local, here[1])
-        if not self.given(connection, order):
+        self.connected += 1
+        if not self.given(connection, Serve(address, port)):
             self.over(address)
             self.turn_away(connection, address, "too many connections")
 
@@ -120,24 +115,29 @@ class Listener:
             self.out_of(error)
             return False
 
-    def refusal(self, address: str, local: str) -> str | None:
+    def refusal(self, address: str, connection: socket.socket) -> str | None:
         """Why a client is turned away before a word is said, or None."""
-        if self.smtp.smtp_accept_max and self.clients.total() >= self.smtp.smtp_accept_max:
+        if self.smtp.smtp_accept_max and self.connected >= self.smtp.smtp_accept_max:
             return "too many connections"
-        limit = self.per_host(address, local)
+        limit = self.per_host(address, connection)
         if limit and self.clients[address] >= limit:
             return "too many connections from that IP address"
         return None
 
-    def per_host(self, address: str, local: str) -> int:
+    def per_host(self, address: str, connection: socket.socket) -> int:
         """The limit for one address; 0 for none.  Evaluated without any look-up by name."""
         template = self.smtp.smtp_accept_max_per_host
         if template is None:
             return 0
-        who = Connection(host_address=address, interface_address=local)
-        context = Context(self.inherited.conf, self.tables, connection=who)
         try:
-            return parse_integer(expand(context, template).strip(" "), template.where)
+            text: str | None = compiled(template).constant
+            if text is None:
+                here = plain_address(connection.getsockname()[0])
+                who = Connection(host_address=address, interface_address=here)
+                text = expand(Context(self.inherited.conf, self.tables, who), template)
+            return parse_integer(text.strip(" "), template.where)
+        except OSError:
+            pass  # the client has gone
         except ExpansionFail as error:
             if not error.forced:
                 events.role(self.log, "listener", f"smtp_accept_max_per_host: {error}")
@@ -165,7 +165,7 @@ class Listener:
             who = f"uid {uid}"
             if uid and self.programs[who] >= LOCAL_MOST_OF_ONE:
                 return
-            if self.local.hand(connection, Serve(who, 0, "", 0)):
+            if self.local.hand(connection, Serve(who, 0)):
                 self.programs[who] += 1
 
     def local_over(self, who: str) -> None:
@@ -178,8 +178,7 @@ class Listener:
         """The system has no descriptors or processes left: rest a moment, do not spin."""
         events.role(self.log, "listener", f"cannot take connections: {error.strerror}")
         for each in self.inherited.sockets:
-            with contextlib.suppress(KeyError):
-                self.loop.unwatch(each.fileno())
+            self.loop.unwatch(each.fileno())
         self.loop.after(1.0, self.listen_again)
 
     def listen_again(self) -> None:
@@ -187,11 +186,12 @@ class Listener:
         if self.draining:
             return
         for each in self.inherited.sockets:
-            with contextlib.suppress(KeyError):
-                self.loop.watch(each.fileno(), partial(self.connections, each))
+            if not self.loop.watches(each.fileno()):
+                self.loop.watch(each.fileno(), partial(self.connection, each))
 
     def over(self, address: str) -> None:
         """A client has gone."""
+        self.connected -= 1
         self.clients[address] -= 1
         if self.clients[address] <= 0:
             del self.clients[address]
@@ -214,8 +214,7 @@ class Listener:
         if not self.draining:
             self.draining = True
             for each in (*self.inherited.sockets, self.inherited.channels["submit"]):
-                with contextlib.suppress(KeyError):
-                    self.loop.unwatch(each.fileno())
+                self.loop.unwatch(each.fileno())
                 each.close()
             self.network.close()
             self.local.close()
@@ -246,15 +245,6 @@ class Listener:
             if not self.network.ended(pid):
                 self.local.ended(pid)
         self.leave_if_done()
-
-
-def plain_address(address: str) -> str:
-    """An address without a zone; IPv4 in its own form even when it came over IPv6."""
-    bare = address.partition("%")[0]
-    if ":" not in bare:
-        return bare
-    parsed = ipaddress.IPv6Address(bare)
-    return str(parsed.ipv4_mapped or parsed)
 
 
 def main(arguments: Sequence[str]) -> int:

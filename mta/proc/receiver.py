@@ -19,10 +19,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mta.lookup.api import Tables
+from mta.net.socket import plain_address
 from mta.proc import roles
 from mta.proc.control import Free, Serve
 from mta.proc.service import arrival_hints, make_service
 from mta.receive import local
+from mta.receive.ending import Ending, Stopped
 from mta.receive.service import Service
 from mta.smtpd import session
 from mta.spool.layout import Spool
@@ -52,11 +54,13 @@ def run(prepared: Prepared, channel: socket.socket) -> int:
     """The life of a receiver for clients, from the fork on."""
 
     def conversation(connection: socket.socket, order: Serve) -> None:
-        peer = (order.address, order.port)
         process.set_title(f"mta: receiver [{order.address}]")
-        session.serve(
-            prepared.service, connection, peer, (order.local_address, order.local_port)
-        )
+        try:
+            here = connection.getsockname()
+        except OSError:
+            return  # the client has gone
+        local = (plain_address(here[0]), here[1])
+        session.serve(prepared.service, connection, (order.address, order.port), local)
 
     return _serve(prepared, channel, "mta: receiver", conversation)
 
@@ -92,14 +96,27 @@ def _serve(
     process.set_title(title)
     # Tables hold open files: each receiver has its own.
     prepared.service.tables = Tables()
+    ending = prepared.service.ending
+    ending.listen()
     try:
-        while (received := frames.receive(channel, (Serve,))) is not None:
-            assert isinstance(received.message, Serve)
-            with socket.socket(fileno=received.fds.pop()) as connection:
-                connection.setblocking(True)
-                conversation(connection, received.message)
+        while (given := _next(channel, ending)) is not None:
+            order, connection = given
+            with connection:
+                conversation(connection, order)
             process.set_title(title)
             frames.send(channel, Free())
-    except ConnectionError:
-        pass  # the listener has gone
+    except (ConnectionError, Stopped):
+        pass  # the listener has gone, or this process is to go
     return 0
+
+
+def _next(channel: socket.socket, ending: Ending) -> tuple[Serve, socket.socket] | None:
+    """Whom to serve next; None when the listener has gone.  Raises Stopped."""
+    ending.wait()
+    received = frames.receive(channel, (Serve,))
+    ending.waiting = False
+    if received is None:
+        return None
+    order = received.message
+    assert isinstance(order, Serve)
+    return order, socket.socket(fileno=received.fds.pop())

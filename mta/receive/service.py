@@ -11,6 +11,7 @@ from mta.acl.verifier import Verifier
 from mta.config.model import Configuration
 from mta.log.sink import Log
 from mta.lookup.api import Tables
+from mta.receive.ending import Ending
 from mta.spool.ids import Ticks
 from mta.spool.layout import Spool
 from mta.unix import users
@@ -59,6 +60,7 @@ class Service:
     verifier: Verifier | None = None
     converse: Converse = _cannot_converse
     ticks: Ticks = field(default_factory=Ticks)
+    ending: Ending = field(default_factory=Ending)
     _ourselves: Caller | None = None
 
     def ourselves(self) -> Caller:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from mta.base.errors import ProtocolError
 from mta.base.text import one_line, to_bytes
@@ -40,6 +41,12 @@ def reply(code: int, status: str, text: str) -> Reply:
     lines = [part for line in text.split("\n") for part in _parts(line)]
     plain = _lines(code, "", lines)
     return Reply(code, status, text, plain, _lines(code, status, lines) if status else plain)
+
+
+@lru_cache(100)
+def usual(code: int, status: str, text: str) -> Reply:
+    """The same for a reply that is given again and again: it is made once."""
+    return reply(code, status, text)
 
 
 def _parts(line: str) -> list[bytes]:

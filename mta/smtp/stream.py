@@ -16,6 +16,7 @@ from typing import Protocol
 _TIMEVAL = struct.Struct("@ll")
 # The kernel reads 0 as "for ever"; nothing here waits for ever.
 _LEAST = 0.001
+_GLANCE = int(socket.MSG_PEEK | socket.MSG_DONTWAIT)
 
 
 class Stream(Protocol):
@@ -82,7 +83,7 @@ class SocketStream:
     def readable(self) -> bool:
         """True if `read` would not wait."""
         try:
-            self.sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            self.sock.recv(1, _GLANCE)
         except BlockingIOError:
             return False
         return True

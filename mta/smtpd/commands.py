@@ -15,7 +15,7 @@ from mta.match.host import match_host
 from mta.receive.local import believed_sender
 from mta.receive.room import check_room
 from mta.smtp.parse import helo_name, mail_from, rcpt_to
-from mta.smtp.reply import Reply, reply
+from mta.smtp.reply import Reply, reply, usual
 from mta.smtpd import record
 from mta.smtpd.dispatch import SyntaxReject, command, spoken
 from mta.smtpd.extensions import offered
@@ -52,7 +52,7 @@ def helo(session: Session, rest: bytes) -> Reply:
     session.esmtp = session.enhanced = session.pipelining = False
     session.stage = Stage.READY
     session.ctx.connection.protocol = session.protocol()
-    return reply(250, "", _hello(session))
+    return usual(250, "", _hello(session))
 
 
 @command(b"EHLO", Stage.ANY, ends_group=True, counts=True, first_free=True)
@@ -64,7 +64,7 @@ def ehlo(session: Session, rest: bytes) -> Reply:
     session.stage = Stage.READY
     session.ctx.connection.protocol = session.protocol()
     # RFC 2034 4: the reply to EHLO itself carries no enhanced status code.
-    return reply(250, "", "\n".join([_hello(session), *offered(session)]))
+    return usual(250, "", "\n".join([_hello(session), *offered(session)]))
 
 
 def _greet(session: Session, rest: bytes, verb: str) -> Reply | None:
@@ -341,7 +341,7 @@ def expn(session: Session, rest: bytes) -> Reply:
 def quit_(session: Session, rest: bytes) -> Reply:
     """QUIT: the end."""
     session.closing = True
-    return reply(221, "2.0.0", f"{session.host_name} closing connection")
+    return usual(221, "2.0.0", f"{session.host_name} closing connection")
 
 
 def _refused(

@@ -11,10 +11,7 @@ whatever happens.
 from __future__ import annotations
 
 import contextlib
-import signal
 import socket
-from collections.abc import Iterator
-from types import FrameType
 
 import mta.smtpd.commands
 from mta.acl import engine
@@ -22,17 +19,18 @@ from mta.acl.answer import refusal
 from mta.acl.phase import Phase
 from mta.acl.program import Action
 from mta.acl.situation import ConnectionEffects, Situation
-from mta.base.errors import ExpansionFail, MtaError, TempFail
+from mta.base.errors import ExpansionFail, TempFail
 from mta.base.text import to_text
 from mta.config.template import Template
 from mta.expand.context import Connection, Context
 from mta.expand.run import expand
 from mta.log import events
 from mta.match.host import match_host
+from mta.receive.ending import Stopped
 from mta.receive.service import Caller, Service
 from mta.receive.sizes import size_limit
 from mta.smtp.parse import Manner
-from mta.smtp.reply import reply
+from mta.smtp.reply import reply, usual
 from mta.smtp.stream import FileStream, SocketStream, Stream
 from mta.smtp.wire import BadLine, Wire
 from mta.smtpd import dispatch, record
@@ -40,10 +38,6 @@ from mta.smtpd.dispatch import spoken
 from mta.smtpd.state import Session
 
 assert mta.smtpd.commands  # importing them declares them
-
-
-class Stopped(MtaError):
-    """This process was asked to end while it waited for a command."""
 
 
 def serve(
@@ -59,8 +53,6 @@ def serve(
         interface_address=local[0],
         interface_port=local[1],
     )
-    with contextlib.suppress(OSError):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     session = _session(service, SocketStream(sock), connection, None)
     _hold(session)
 
@@ -123,25 +115,26 @@ def _in(ctx: Context, hosts: Template | None) -> bool:
 
 def _hold(session: Session) -> None:
     """The conversation, and how it ends when it does not end by itself."""
-    with _ending_on_signal(session):
-        try:
-            _greet(session)
-            while not session.closing:
-                _one_command(session)
-            session.wire.flush()
-        except TimeoutError:
-            record.timed_out(session.service.log, session.described(), session.duration())
-            _farewell(session, "4.4.2", "SMTP command timeout - closing connection")
-        except Stopped:
-            _farewell(session, "4.3.2", "Service not available - closing connection")
-        except OSError:
-            # If it was over anyhow, the end has been logged.
-            if not session.closing:
-                record.left(session.service.log, session.described(), session.duration())
-        except BaseException:
-            # A bug of ours: the client may try again, and this process ends.
-            _farewell(session, "4.3.0", "Internal error - closing connection")
-            raise
+    try:
+        _greet(session)
+        while not session.closing:
+            _one_command(session)
+        session.wire.flush()
+    except TimeoutError:
+        record.timed_out(session.service.log, session.described(), session.duration())
+        _farewell(session, "4.4.2", "SMTP command timeout - closing connection")
+    except Stopped:
+        _farewell(session, "4.3.2", "Service not available - closing connection")
+    except OSError:
+        # If it was over anyhow, the end has been logged.
+        if not session.closing:
+            record.left(session.service.log, session.described(), session.duration())
+    except BaseException:
+        # A bug of ours: the client may try again, and this process ends.
+        _farewell(session, "4.3.0", "Internal error - closing connection")
+        raise
+    finally:
+        session.service.ending.waiting = False
 
 
 def _greet(session: Session) -> None:
@@ -177,7 +170,7 @@ def _greet(session: Session) -> None:
         record.impatient(session.service.log, session.described(), to_text(seen))
         _turn_away(session, 554, "5.5.0", "SMTP synchronization error")
         return
-    session.send(reply(220, "", banner))
+    session.send(usual(220, "", banner))
 
 
 def _turn_away(session: Session, code: int, status: str, text: str) -> None:
@@ -187,17 +180,16 @@ def _turn_away(session: Session, code: int, status: str, text: str) -> None:
 
 def _one_command(session: Session) -> None:
     """Read one command line and answer it."""
-    # A signal ends the conversation here, and only here.
-    session.waiting = True
-    if session.leaving:
-        raise Stopped("asked to end")
+    # A request to end is heeded here, and only here.
+    ending = session.service.ending
+    ending.wait()
     try:
         line = session.wire.line(dispatch.LINE_LIMIT)
     except BadLine as error:
-        session.waiting = False
+        ending.waiting = False
         session.send(dispatch.bad_line(session, error))
         return
-    session.waiting = False
+    ending.waiting = False
     if line is None:
         raise ConnectionError("the client went away")
     session.send(dispatch.answer(session, line))
@@ -210,23 +202,3 @@ def _farewell(session: Session, status: str, text: str) -> None:
         session.wire.set_timeout(1.0)
         session.send(reply(421, status, f"{session.host_name}: {text}"))
         session.wire.flush()
-
-
-@contextlib.contextmanager
-def _ending_on_signal(session: Session) -> Iterator[None]:
-    """While this holds, SIGTERM ends the conversation as soon as it waits for a command."""
-
-    def end(number: int, frame: FrameType | None) -> None:
-        session.leaving = True
-        if session.waiting:
-            session.waiting = False
-            raise Stopped("asked to end")
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-        if session.leaving:
-            # Whoever asked meant the process, not only this conversation.
-            signal.raise_signal(signal.SIGTERM)

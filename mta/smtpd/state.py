@@ -73,8 +73,6 @@ class Session:
     enhanced: bool = False  # ENHANCEDSTATUSCODES was offered
     pipelining: bool = False
     closing: bool = False
-    waiting: bool = False  # for a command: then it may be ended at any time
-    leaving: bool = False  # the process was asked to end
     counts: Counts = field(default_factory=Counts)
     transaction: Transaction = field(default_factory=Transaction)
     size_limit: int = 0

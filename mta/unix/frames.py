@@ -191,6 +191,7 @@ class Received:
         self.fds = []
 
 
+_CUT = int(socket.MSG_TRUNC | socket.MSG_CTRUNC)
 _SPACE = socket.CMSG_SPACE(MOST_DESCRIPTORS * array.array("i").itemsize)
 
 
@@ -205,7 +206,7 @@ def receive(channel: socket.socket, allowed: Sequence[type]) -> Received | None:
     if not octets and not received.fds and _is_closed(channel):
         return None
     try:
-        if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+        if flags & _CUT:
             raise ProtocolError("a frame is too long")
         received.message = decode(octets, allowed)
     except ProtocolError:

@@ -6,10 +6,11 @@ its end before the next one; none of them may block.
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import itertools
 import os
-import selectors
+import select
 import signal
 from collections.abc import Callable
 
@@ -38,17 +39,19 @@ class Loop:
     """Calls back for descriptors that can be read, times that have come, and signals."""
 
     __slots__ = (
+        "_callbacks",
         "_crowded",
+        "_epoll",
         "_heap",
         "_order",
-        "_selector",
         "_signals",
         "_stopped",
         "_wakeup",
     )
 
     def __init__(self) -> None:
-        self._selector = selectors.DefaultSelector()
+        self._epoll = select.epoll()
+        self._callbacks: dict[int, Callback] = {}  # by descriptor
         self._heap: list[tuple[float, int, Timer]] = []
         self._order = itertools.count()
         self._crowded = CROWDED
@@ -58,12 +61,19 @@ class Loop:
 
     def watch(self, fd: int, callback: Callback) -> None:
         """Call back whenever the descriptor can be read, or its other side has gone."""
-        self._selector.register(fd, selectors.EVENT_READ, callback)
+        assert fd not in self._callbacks
+        self._epoll.register(fd, select.EPOLLIN)
+        self._callbacks[fd] = callback
 
     def unwatch(self, fd: int) -> None:
         """Watch it no longer, if it is watched; called before it is closed."""
-        if fd >= 0 and fd in self._selector.get_map():
-            self._selector.unregister(fd)
+        if self._callbacks.pop(fd, None) is not None:
+            with contextlib.suppress(OSError):  # one that was closed is gone already
+                self._epoll.unregister(fd)
+
+    def watches(self, fd: int) -> bool:
+        """True if this descriptor is watched."""
+        return fd in self._callbacks
 
     def after(self, seconds: float, callback: Callback) -> Timer:
         """Call back once, so many seconds from now."""
@@ -88,10 +98,15 @@ class Loop:
         """Go on until `stop` is called."""
         self._stopped = False
         while not self._stopped:
-            for key, _ in self._selector.select(self._patience()):
+            ready = self._epoll.poll(self._patience())
+            for fd, callback in [(fd, self._callbacks.get(fd)) for fd, _ in ready]:
                 # An earlier callback of this round may have taken the watch away.
-                if not self._stopped and self._selector.get_map().get(key.fd) == key:
-                    key.data()
+                if (
+                    callback is not None
+                    and not self._stopped
+                    and self._callbacks.get(fd) is callback
+                ):
+                    callback()
             self._ring()
 
     def stop(self) -> None:
@@ -100,7 +115,7 @@ class Loop:
 
     def forget(self) -> None:
         """In a forked child: drop everything the parent waited for."""
-        self._selector.close()
+        self._epoll.close()
         if self._wakeup is not None:
             for fd in self._wakeup:
                 os.close(fd)

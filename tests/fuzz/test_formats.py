@@ -40,7 +40,7 @@ FRAMES = [
     Carry("maildir", ID, b"message_id:s:1\n\0\x01"),
     control.Attempted(ID, "done", 17, "x.example", (ID, ID)),
     local.Submit(1, "a@x", "A", ("b@x", "c@x"), 0, 1, "", 1, "full", "never"),
-    control.Serve("192.0.2.1", 25, "192.0.2.2", 25),
+    control.Serve("192.0.2.1", 25),
 ]
 
 

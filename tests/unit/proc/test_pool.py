@@ -14,7 +14,7 @@ from mta.proc.pool import Pool
 from mta.unix import frames, process
 from mta.unix.loop import Loop
 
-ORDER = Serve("192.0.2.1", 25, "192.0.2.2", 25)
+ORDER = Serve("192.0.2.1", 25)
 
 
 def serve_all(channel: socket.socket) -> None:

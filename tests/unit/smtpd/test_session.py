@@ -13,6 +13,7 @@ from mta.acl.program import Action
 from mta.base.errors import TempFail
 from mta.expand.context import Connection
 from mta.receive import intake
+from mta.receive.ending import Stopped
 from mta.smtpd import session
 from mta.smtpd.dispatch import COMMANDS
 from mta.spool.writer import Incoming
@@ -169,10 +170,10 @@ def test_a_request_to_end_is_obeyed_between_commands(post: Maker) -> None:
                 os.kill(os.getpid(), signal.SIGTERM)
             return super().read(size)
 
-    ended: list[int] = []
-    before = signal.signal(signal.SIGTERM, lambda number, frame: ended.append(number))
+    mail = post(OPEN)
+    before = signal.getsignal(signal.SIGTERM)
+    mail.service.ending.listen()
     try:
-        mail = post(OPEN)
         stream = Ending(b"EHLO c.example\r\n", b"NOOP\r\n")
         made = session._session(
             mail.service, stream, Connection(host_address="192.0.2.7"), None
@@ -184,7 +185,8 @@ def test_a_request_to_end_is_obeyed_between_commands(post: Maker) -> None:
     assert stream.written[-1] == (
         b"421 4.3.2 mx.example: Service not available - closing connection\r\n"
     )
-    assert ended == [signal.SIGTERM]
+    with pytest.raises(Stopped):
+        mail.service.ending.wait()
 
 
 def test_a_request_to_end_waits_for_a_message_that_is_on_its_way(post: Maker) -> None:
@@ -194,9 +196,10 @@ def test_a_request_to_end_waits_for_a_message_that_is_on_its_way(post: Maker) ->
                 os.kill(os.getpid(), signal.SIGTERM)
             return super().read(size)
 
-    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    mail = post(OPEN)
+    before = signal.getsignal(signal.SIGTERM)
+    mail.service.ending.listen()
     try:
-        mail = post(OPEN)
         stream = Ending(START, b"Subject: x\r\n\r\n.\r\n", b"NOOP\r\n")
         made = session._session(
             mail.service, stream, Connection(host_address="192.0.2.7"), None
@@ -207,6 +210,7 @@ def test_a_request_to_end_waits_for_a_message_that_is_on_its_way(post: Maker) ->
         signal.signal(signal.SIGTERM, before)
     assert b"".join(stream.written).split(b"\r\n")[-3].startswith(b"250 2.0.0 OK id=")
     assert len(mail.envelopes()) == 1
+    assert mail.service.ending.asked
 
 
 _WORDS = [
