@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from mta.base.text import lower
 from mta.base.trust import Trusted
@@ -32,6 +32,9 @@ class Owner:
     initgroups: bool = False
 
 
+NOBODY = Owner()
+
+
 @dataclass(slots=True)
 class Address:
     """An address on its way through the routers.
@@ -53,7 +56,7 @@ class Address:
     home: Trusted | None = None
     headers_add: tuple[str, ...] = ()
     headers_remove: tuple[str, ...] = ()
-    owner: Owner = field(default_factory=Owner)
+    owner: Owner = NOBODY
     start_router: str = ""  # where the chain begins, for redirect_router and `unseen`
     dsn_flags: int = 0
     orcpt: str = ""
@@ -157,6 +160,10 @@ class Deferred:
     freeze: bool = False
     code: int = 0
 
+
+# What is nearly always said; there is nothing in it that could differ.
+ACCEPTED = Accepted()
+DECLINED = Declined()
 
 Verdict = Accepted | Declined | Passed | Replaced | Failed | Deferred
 

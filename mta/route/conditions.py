@@ -2,12 +2,14 @@
 
 They are tried in Exim's fixed order whatever the order in the configuration, and a later one
 sees what an earlier one found: $domain_data, $local_part_data, $home.  The first that does not
-hold ends it; one that cannot be told now defers the address.
+hold ends it; one that cannot be told now defers the address.  Which of them a router has at
+all is found out once, when it is loaded: most have one or two.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum
 
 from mta.base.errors import ExpansionFail, TempFail
@@ -29,6 +31,8 @@ Complain = Callable[[str], None]
 
 class Purpose(Enum):
     """Why an address is routed."""
+
+    __hash__ = object.__hash__  # members are single; Enum's own hash is slow
 
     DELIVER = "deliver"
     VERIFY_RECIPIENT = "verify a recipient"
@@ -104,27 +108,38 @@ def _suffix_length(local_part: str, suffixes: list[str]) -> int:
     return 0
 
 
-def hold(router: Router, ctx: Context, address: Address, complain: Complain) -> bool:
-    """True if the lists, the local user and the conditions of the router say yes.
+# Raises TempFail where it cannot be told now.
+Precondition = Callable[[Router, Context, Address, Complain], bool]
 
-    Raises TempFail where that cannot be told now.
-    """
-    return (
-        _domain(router, ctx, address)
-        and _local_part(router, ctx, address)
-        and _local_user(router, ctx, address)
-        and _home(router, ctx, address)
-        and (
-            router.senders is None
-            or match_address(ctx, router.senders, ctx.message.sender) is not None
-        )
-        and all(_is_true(router, ctx, each, complain) for each in router.condition)
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What has to hold for one router, as far as its options are set at all."""
+
+    purposes: frozenset[Purpose]
+    has_affixes: bool
+    preconditions: tuple[Precondition, ...]
+
+
+def gate_of(router: Router) -> Gate:
+    """The gate of a router, made once, when the configuration is loaded."""
+    wanted: list[tuple[bool, Precondition]] = [
+        (router.domains is not None, _domain),
+        (router.local_parts is not None, _local_part),
+        (router.check_local_user, _local_user),
+        (router.router_home_directory is not None, _home),
+        (router.senders is not None, _sender),
+        (bool(router.condition), _conditions),
+    ]
+    return Gate(
+        frozenset(purpose for purpose in Purpose if serves(router, purpose)),
+        router.local_part_prefix is not None or router.local_part_suffix is not None,
+        tuple(precondition for is_set, precondition in wanted if is_set),
     )
 
 
-def _domain(router: Router, ctx: Context, address: Address) -> bool:
-    if router.domains is None:
-        return True
+def _domain(router: Router, ctx: Context, address: Address, complain: Complain) -> bool:
+    assert router.domains is not None
     found = match_domain(ctx, router.domains, address.domain)
     if found is None:
         return False
@@ -132,9 +147,8 @@ def _domain(router: Router, ctx: Context, address: Address) -> bool:
     return True
 
 
-def _local_part(router: Router, ctx: Context, address: Address) -> bool:
-    if router.local_parts is None:
-        return True
+def _local_part(router: Router, ctx: Context, address: Address, complain: Complain) -> bool:
+    assert router.local_parts is not None
     found = match_local_part(
         ctx, router.local_parts, ctx.place.local_part, caseful=router.caseful_local_part
     )
@@ -144,9 +158,7 @@ def _local_part(router: Router, ctx: Context, address: Address) -> bool:
     return True
 
 
-def _local_user(router: Router, ctx: Context, address: Address) -> bool:
-    if not router.check_local_user:
-        return True
+def _local_user(router: Router, ctx: Context, address: Address, complain: Complain) -> bool:
     place = ctx.place
     user = users.by_name(place.local_part)
     if user is None:
@@ -160,10 +172,9 @@ def _local_user(router: Router, ctx: Context, address: Address) -> bool:
     return True
 
 
-def _home(router: Router, ctx: Context, address: Address) -> bool:
+def _home(router: Router, ctx: Context, address: Address, complain: Complain) -> bool:
     option = router.router_home_directory
-    if option is None:
-        return True
+    assert option is not None
     try:
         home = expand(ctx, option)
     except ExpansionFail as error:
@@ -176,19 +187,27 @@ def _home(router: Router, ctx: Context, address: Address) -> bool:
     return True
 
 
+def _sender(router: Router, ctx: Context, address: Address, complain: Complain) -> bool:
+    assert router.senders is not None
+    return match_address(ctx, router.senders, ctx.message.sender) is not None
+
+
+def _conditions(router: Router, ctx: Context, address: Address, complain: Complain) -> bool:
+    """As in Exim, a condition that cannot be expanded does not hold; somebody is told."""
+    for condition in router.condition:
+        try:
+            if not is_true(expand(ctx, condition)):
+                return False
+        except ExpansionFail as error:
+            if not error.forced:
+                complain(
+                    f'failed to expand condition "{condition.text}" for {router.name} '
+                    f"router: {error.text}"
+                )
+            return False
+    return True
+
+
 def is_true(text: str) -> bool:
     """What an expanded condition says."""
     return lower(text) not in ("", "0", "no", "false")
-
-
-def _is_true(router: Router, ctx: Context, condition: Template, complain: Complain) -> bool:
-    """As in Exim, a condition that cannot be expanded does not hold; somebody is told."""
-    try:
-        return is_true(expand(ctx, condition))
-    except ExpansionFail as error:
-        if not error.forced:
-            complain(
-                f'failed to expand condition "{condition.text}" for {router.name} router: '
-                f"{error.text}"
-            )
-        return False

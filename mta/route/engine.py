@@ -15,6 +15,7 @@ import importlib
 import importlib.util
 import re
 from collections import deque
+from dataclasses import dataclass
 
 from mta.base.errors import ConfigError, ExpansionFail, PermFail, TempFail
 from mta.base.registry import suggestion
@@ -27,6 +28,8 @@ from mta.expand.run import expand
 from mta.expand.trust import require
 from mta.route import later, references
 from mta.route.api import (
+    DECLINED,
+    NOBODY,
     Accepted,
     Address,
     Child,
@@ -35,7 +38,6 @@ from mta.route.api import (
     Delivery,
     Discarded,
     Failed,
-    Owner,
     Passed,
     Replaced,
     Routed,
@@ -43,7 +45,7 @@ from mta.route.api import (
     Verdict,
     address_of,
 )
-from mta.route.conditions import Complain, Purpose, hold, serves, take_affixes
+from mta.route.conditions import Complain, Gate, Purpose, gate_of, take_affixes
 from mta.route.inherit import inherit
 from mta.route.router import ROUTERS, Router
 
@@ -103,14 +105,23 @@ def _driver(block: Block) -> type[Router]:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One router of the chain and what has to hold for it."""
+
+    router: Router
+    gate: Gate
+
+
 class Routers:
     """The chain of routers of one configuration."""
 
-    __slots__ = ("_complain", "_conf", "_numbers", "_routers", "_transports")
+    __slots__ = ("_complain", "_conf", "_links", "_numbers", "_routers", "_transports")
 
     def __init__(self, conf: Configuration, routers: list[Router], complain: Complain) -> None:
         self._conf = conf
         self._routers = routers
+        self._links = [Link(router, gate_of(router)) for router in routers]
         self._complain = complain
         self._numbers = {router.name: number for number, router in enumerate(routers)}
         self._transports = {block.name for block in conf.transports}
@@ -147,9 +158,9 @@ class Routers:
         number = self._numbers[name] + 1
         return self._routers[number].name if number < len(self._routers) else ""
 
-    def chain(self, start: str) -> list[Router]:
+    def chain(self, start: str) -> list[Link]:
         """The routers from this one on; "" is the first."""
-        return self._routers[self._numbers[start] :] if start else self._routers
+        return self._links[self._numbers[start] :] if start else self._links
 
     def complain(self, line: str) -> None:
         """Say something to the panic log."""
@@ -193,20 +204,22 @@ class _Walk:
 
     def _one(self, address: Address) -> None:
         """Route one address: try the routers in turn until one answers."""
-        if _ancestors(address) > MOST_ANCESTORS:
+        if address.parent is not None and _ancestors(address) > MOST_ANCESTORS:
             self._end(address, "", Deferred(f"routing loop for {address.text}"))
             return
+        self._arrive(address)
         skip_to = ""
         last: Router | None = None
-        for router in self.routers.chain(address.start_router):
+        for link in self.routers.chain(address.start_router):
+            router = link.router
             if skip_to and router.name != skip_to:
                 continue
             skip_to = ""
             last = router
             address.router = router.name
-            if _been_there(router, address):
+            if address.parent is not None and _been_there(router, address):
                 continue
-            verdict = self._ask(router, address)
+            verdict = self._ask(link, address)
             if verdict is None:
                 continue
             if isinstance(verdict, Passed):
@@ -223,54 +236,61 @@ class _Walk:
             return
         self._end(address, "", Failed(self._cannot_route(last)))
 
-    def _ask(self, router: Router, address: Address) -> Verdict | None:
+    def _arrive(self, address: Address) -> None:
+        """Set the scene for an address, as far as it is the same for all routers."""
+        origin, parent = address.origin, address.parent
+        self.ctx.place = Place(
+            local_part=address.local_part,
+            domain=address.domain,
+            original_local_part=origin.whole,
+            original_domain=origin.domain,
+            parent_local_part=parent.whole if parent else "",
+            parent_domain=parent.domain if parent else "",
+        )
+
+    def _ask(self, link: Link, address: Address) -> Verdict | None:
         """The verdict of one router; None if it does not run."""
-        if not serves(router, self.purpose):
+        router, gate, ctx = link.router, link.gate, self.ctx
+        if self.purpose not in gate.purposes:
             return None
-        if not self._begin(router, address):
+        if not self._begin(router, gate, address):
             return None
         try:
-            if not hold(router, self.ctx, address, self.routers.complain):
-                return None
+            for precondition in gate.preconditions:
+                if not precondition(router, ctx, address, self.routers.complain):
+                    return None
             if (stopped := self._address_data(router, address)) is not None:
                 return stopped
-            verdict = router.route(self.ctx, address)
+            verdict = router.route(ctx, address)
         except TempFail as error:
             return Deferred(error.text, code=error.code)
         except PermFail as error:
             return Failed(error.text, status=error.status)
         except ExpansionFail as error:
-            return Declined() if error.forced else Deferred(error.text, code=EXPAND_FAIL)
+            return DECLINED if error.forced else Deferred(error.text, code=EXPAND_FAIL)
         if isinstance(verdict, (Accepted, Replaced, Passed)) and self._must_fail(router):
             return Failed(f"{router.name} router forced verify failure")
         return verdict
 
-    def _begin(self, router: Router, address: Address) -> bool:
-        """Set the scene for one router; False if the address lacks an affix that must be."""
-        whole = address.whole
-        if not router.caseful_local_part:
-            whole = lower(whole)
-        local_part = take_affixes(router, address, whole)
+    def _begin(self, router: Router, gate: Gate, address: Address) -> bool:
+        """Forget what the last router found; False if the address lacks an affix."""
+        whole = address.whole if router.caseful_local_part else lower(address.whole)
+        address.prefix = address.suffix = ""
+        local_part = take_affixes(router, address, whole) if gate.has_affixes else whole
         if local_part is None:
             return False
         address.local_part = local_part
         address.local_part_data = address.domain_data = address.home = None
-        address.owner = Owner()
+        address.owner = NOBODY
         address.uid = address.gid = None
         address.retry_key = address.text if router.retry_use_local_part else address.domain
-        origin, parent = address.origin, address.parent
-        self.ctx.place = Place(
-            local_part=local_part,
-            domain=address.domain,
-            local_part_prefix=address.prefix,
-            local_part_suffix=address.suffix,
-            original_local_part=origin.whole,
-            original_domain=origin.domain,
-            parent_local_part=parent.whole if parent else "",
-            parent_domain=parent.domain if parent else "",
-            address_data=address.address_data,
-            router_name=router.name,
-        )
+        place = self.ctx.place
+        place.local_part = local_part
+        place.local_part_prefix, place.local_part_suffix = address.prefix, address.suffix
+        place.local_part_data = place.domain_data = place.home = None
+        place.local_user_uid = place.local_user_gid = None
+        place.address_data = address.address_data
+        place.router_name = router.name
         return True
 
     def _address_data(self, router: Router, address: Address) -> Verdict | None:
@@ -280,7 +300,7 @@ class _Walk:
             text = expand(self.ctx, router.address_data)
         except ExpansionFail as error:
             if error.forced:
-                return Declined()
+                return DECLINED
             return Deferred(
                 f'expansion of "{router.address_data.text}" failed in {router.name} router: '
                 f"{error.text}",

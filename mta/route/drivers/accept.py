@@ -5,7 +5,7 @@ from __future__ import annotations
 from mta.config import kinds
 from mta.config.option import Option
 from mta.expand.context import Context
-from mta.route.api import Accepted, Address, Verdict
+from mta.route.api import ACCEPTED, Address, Verdict
 from mta.route.router import Router, router
 
 
@@ -23,4 +23,4 @@ class Accept(Router):
         self.needs_transport()
 
     def route(self, ctx: Context, address: Address) -> Verdict:
-        return Accepted()
+        return ACCEPTED

@@ -20,7 +20,7 @@ from mta.expand.context import Context
 from mta.expand.run import expand
 from mta.expand.split import split_list
 from mta.match.domain import match_domain
-from mta.route.api import Accepted, Address, Declined, Verdict
+from mta.route.api import DECLINED, Accepted, Address, Verdict
 from mta.route.host_list import parse_hosts
 from mta.route.router import Router, router
 
@@ -121,7 +121,7 @@ class ManualRoute(Router):
                 finally:
                     del ctx.values["value"]
                 return self._accepted(ctx, hosts, rule.options)
-        return Declined()
+        return DECLINED
 
     def _accepted(self, ctx: Context, hosts: str, options: tuple[str, ...]) -> Verdict:
         shuffle, transport = self.hosts_randomize, ""
@@ -139,5 +139,5 @@ class ManualRoute(Router):
                 )
         found = parse_hosts(hosts, shuffle=shuffle)
         if not found and self.route_data is not None:
-            return Declined()
+            return DECLINED
         return Accepted(transport, found)

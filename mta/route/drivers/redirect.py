@@ -16,9 +16,9 @@ from mta.expand.context import Context
 from mta.expand.run import expand
 from mta.expand.trust import keep, require
 from mta.route.api import (
+    DECLINED,
     Address,
     Child,
-    Declined,
     Deferred,
     Failed,
     Replaced,
@@ -91,8 +91,8 @@ class Redirect(Router):
     def route(self, ctx: Context, address: Address) -> Verdict:
         try:
             text = self._text(ctx)
-            if text is None:
-                return Declined()
+            if text is None or (not text and self.include_directory is None):
+                return DECLINED
             rules = self._rules(ctx, address)
             found = read_list(text, rules)
         except ListError as error:
@@ -105,7 +105,7 @@ class Redirect(Router):
         if isinstance(found, Special):
             return self._special(found)
         if not found and not rules.errors:
-            return Declined()
+            return DECLINED
         return Replaced(tuple(self._complete(ctx, address, child) for child in found))
 
     def _text(self, ctx: Context) -> str | None:
