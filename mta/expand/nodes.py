@@ -77,33 +77,29 @@ class Branches:
         both = tuple(node for node in (self.yes, self.no) if node is not None)
         object.__setattr__(self, "parts", both)
 
-    def chooser(
-        self, programs: Sequence[Program], plain: Program
-    ) -> Callable[[Context, bool], str]:
-        """A closure that runs the right arm; `plain` gives the value of a missing "yes".
+    def arms(self, programs: Sequence[Program]) -> tuple[Program | None, Program]:
+        """What is run for yes, None where that is missing, and for no.
 
         `programs` are those of `parts`.
         """
         rest = list(programs)
-        yes = rest.pop(0) if self.yes is not None else plain
+        yes = rest.pop(0) if self.yes is not None else None
         no = rest.pop(0) if self.no is not None else (self._fail if self.fails else _nothing)
-
-        def choose(ctx: Context, holds: bool) -> str:
-            return yes(ctx) if holds else no(ctx)
-
-        return choose
+        return yes, no
 
     def finder(self, programs: Sequence[Program]) -> Callable[[Context, str | None], str]:
         """A closure for items that find a value or not: $value holds it in the yes arm."""
-        choose = self.chooser(programs, _value)
+        yes, no = self.arms(programs)
+        if yes is None:
+            return lambda ctx, value: no(ctx) if value is None else value
 
         def found(ctx: Context, value: str | None) -> str:
             if value is None:
-                return choose(ctx, False)
+                return no(ctx)
             before = ctx.values.get("value")
             ctx.values["value"] = value
             try:
-                return choose(ctx, True)
+                return yes(ctx)
             finally:
                 restore(ctx, "value", before)
 
@@ -123,10 +119,6 @@ def restore(ctx: Context, name: str, before: str | None) -> None:
 
 def _nothing(ctx: Context) -> str:
     return NOTHING
-
-
-def _value(ctx: Context) -> str:
-    return ctx.values["value"]
 
 
 NOTHING = ""

@@ -21,9 +21,7 @@ def expand(ctx: Context, template: Template) -> str:
     program = template.program
     if not isinstance(program, Compiled):
         program = compiled(template)
-    if program.constant is not None:
-        return program.constant
-    return run(ctx, program)
+    return program.constant if program.constant is not None else run(ctx, program)
 
 
 def expand_text(ctx: Context, text: str, where: Where) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from mta.base.errors import ExpansionFail
 from mta.expand.context import Context
-from mta.expand.nodes import Check, Item, Node, Program, Test
+from mta.expand.nodes import Check, Item, Node, Program, Test, Text
 from mta.expand.registry import ConditionEntry, ItemEntry, OperatorEntry
 from mta.expand.trust import keep, keep_all
 
@@ -62,6 +62,15 @@ def condition_node(entry: ConditionEntry, nodes: list[Node]) -> Test:
     function = entry.function
 
     def make(programs: Sequence[Program], checks: Sequence[Check]) -> Check:
+        if len(programs) == 2 and isinstance(nodes[1], Text):
+            (first, _), constant = programs, nodes[1].text
+
+            def with_constant(ctx: Context) -> bool:
+                holds: bool = function(ctx, first(ctx), constant)
+                return holds
+
+            return with_constant
+
         if len(programs) == 2:
             first, second = programs
 

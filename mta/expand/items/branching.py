@@ -33,16 +33,19 @@ def if_(reader: Reader) -> Item:
 
     def make(programs: Sequence[Program], checks: Sequence[Check]) -> Program:
         (check,) = checks
-        choose = branches.chooser(programs, lambda ctx: true)
+        yes, no = branches.arms(programs)
 
         def run(ctx: Context) -> str:
             captures, value = ctx.captures, ctx.values.get("value")
             try:
-                return choose(ctx, check(ctx))
+                if not check(ctx):
+                    return no(ctx)
+                return true if yes is None else yes(ctx)
             finally:
                 # What a match or a look-up of the condition left is for the arms only.
                 ctx.captures = captures
-                restore(ctx, "value", value)
+                if ctx.values.get("value") is not value:
+                    restore(ctx, "value", value)
 
         return run
 

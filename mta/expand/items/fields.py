@@ -68,11 +68,13 @@ def _extractor(nodes: list[Node], branches: Branches) -> Maker:
         if number is None or not number or len(given) < 2 or len(given[1]) != 1:
             return run
         separator, source = given[1], inputs[-1]
+        # What stands behind the field needs not be cut up.
+        most = max(number, -1)
 
         def run_fixed(ctx: Context) -> str:
             """The usual case: number and separator are known."""
             text = source(ctx)
-            field = _at(number, text.split(separator))
+            field = _at(number, text.split(separator, most))
             return found(ctx, None if field is None else keep(text, field))
 
         return run_fixed

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from operator import attrgetter
+
 from mta.base import clock
 from mta.base.text import to_text
 from mta.expand.context import Context
@@ -17,9 +20,10 @@ _BODY_VISIBLE = 500
 def _text(name: str, part: str, field: str, doc: str) -> None:
     """Declare a variable that is one field of the context, as it is."""
 
+    get: Callable[[Context], str | None] = attrgetter(f"{part}.{field}")
+
     def read(ctx: Context) -> str:
-        found: str | None = getattr(getattr(ctx, part), field)
-        return found or ""
+        return get(ctx) or ""
 
     read.__doc__ = doc
     variable(name)(read)
