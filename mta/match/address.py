@@ -19,7 +19,6 @@ from mta.match.lists import (
     Check,
     Literal,
     Match,
-    Subject,
     compile_list,
     condition_holds,
     match_template,
@@ -58,8 +57,8 @@ class _Addresses:
 ADDRESSES = _Addresses()
 
 
-def _nobody(ctx: Context, subject: Subject) -> Match | None:
-    return None if subject.text else MATCHED
+def _nobody(ctx: Context, subject: str, folded: str) -> Match | None:
+    return None if subject else MATCHED
 
 
 def _halves(text: str) -> tuple[str, str, str]:
@@ -79,15 +78,15 @@ def _address(local: str, domain: str, building: Building, whole: str) -> Check |
     suffix = wanted[1:] if wanted.startswith("*") else None
     caseful = building.caseful
 
-    def check(ctx: Context, subject: Subject) -> Match | None:
-        if not subject.text:
+    def check(ctx: Context, subject: str, folded: str) -> Match | None:
+        if not subject:
             return None
-        seen, seen_domain = split(subject.text)
+        seen, seen_domain = split(subject)
         if not caseful:
             seen = lower(seen)
         if not (seen == wanted if suffix is None else seen.endswith(suffix)):
             return None
-        found = part.match(ctx, Subject(seen_domain, lower(seen_domain)))
+        found = part.match(ctx, seen_domain, lower(seen_domain))
         return None if found is None else MATCHED
 
     return check
@@ -104,8 +103,8 @@ def _local_parts_by_domain(text: str, building: Building) -> Check:
         return building.wrong(f"Tainted '{text}' ({what}) not permitted")
     file, caseful = Trusted(table), building.caseful
 
-    def check(ctx: Context, subject: Subject) -> Match | None:
-        local_part, key = split(subject.text)
+    def check(ctx: Context, subject: str, folded: str) -> Match | None:
+        local_part, key = split(subject)
         seen = local_part if caseful else lower(local_part)
         for _ in range(_CHAIN_LIMIT):
             found = search.find(ctx.tables, key, file)
@@ -129,11 +128,7 @@ def _local_parts_by_domain(text: str, building: Building) -> Check:
 
 def match_address(ctx: Context, template: Template, address: str) -> Match | None:
     """Does the address match the list?  "" is the null sender.  Raises TempFail."""
-    return match_template(ctx, ADDRESSES, template, _subject(address))
-
-
-def _subject(address: str) -> Subject:
-    return Subject(address, lower(address))
+    return match_template(ctx, ADDRESSES, template, address, lower(address))
 
 
 @condition("match_address", 2, literal=True)
@@ -143,4 +138,4 @@ def match_address_condition(ctx: Context, address: str, listing: str) -> bool:
     ${if match_address{User@b.example}{user@b.example}{yes}{no}} → yes
     ${if match_address{user@b.example}{*@c.example : b.example}{yes}{no}} → yes
     """
-    return condition_holds(ctx, ADDRESSES, _subject(address), listing)
+    return condition_holds(ctx, ADDRESSES, address, lower(address), listing)

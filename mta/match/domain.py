@@ -12,7 +12,6 @@ from mta.match.lists import (
     Check,
     Literal,
     Match,
-    Subject,
     condition_holds,
     match_template,
     named,
@@ -42,18 +41,17 @@ def _this_host(text: str, building: Building) -> Check | Literal:
     matched = left_by(text)
     if text == "@":
 
-        def primary(ctx: Context, subject: Subject) -> Match | None:
+        def primary(ctx: Context, subject: str, folded: str) -> Match | None:
             name = lower(ctx.conf.naming.primary_hostname)
-            return matched if subject.folded == name else None
+            return matched if folded == name else None
 
         return primary
     if text == "@[]":
 
-        def literal(ctx: Context, subject: Subject) -> Match | None:
-            domain = subject.folded
-            if not (domain.startswith("[") and domain.endswith("]")):
+        def literal(ctx: Context, subject: str, folded: str) -> Match | None:
+            if not (folded.startswith("[") and folded.endswith("]")):
                 return None
-            address = domain[1:-1].removeprefix("ipv6:")
+            address = folded[1:-1].removeprefix("ipv6:")
             return matched if is_local_address(address) else None
 
         return literal
@@ -64,7 +62,7 @@ def _this_host(text: str, building: Building) -> Check | Literal:
 
 def match_domain(ctx: Context, template: Template, domain: str) -> Match | None:
     """Does the domain match the list?  Raises TempFail."""
-    return match_template(ctx, DOMAINS, template, Subject(domain, lower(domain)))
+    return match_template(ctx, DOMAINS, template, domain, lower(domain))
 
 
 @condition("match_domain", 2, literal=True)
@@ -74,4 +72,4 @@ def match_domain_condition(ctx: Context, domain: str, listing: str) -> bool:
     ${if match_domain{a.b.example}{*.b.example}{yes}{no}} → yes
     ${if match_domain{a.example}{!a.example : *}{yes}{no}} → no
     """
-    return condition_holds(ctx, DOMAINS, Subject(domain, lower(domain)), listing)
+    return condition_holds(ctx, DOMAINS, domain, lower(domain), listing)

@@ -22,7 +22,6 @@ from mta.match.lists import (
     Check,
     Literal,
     Match,
-    Subject,
     condition_holds,
     match_template,
     named,
@@ -62,16 +61,16 @@ class _Hosts:
 HOSTS = _Hosts()
 
 
-def _nobody(ctx: Context, subject: Subject) -> Match | None:
-    return None if subject.text else MATCHED
+def _nobody(ctx: Context, subject: str, folded: str) -> Match | None:
+    return None if subject else MATCHED
 
 
-def _anybody(ctx: Context, subject: Subject) -> Match | None:
+def _anybody(ctx: Context, subject: str, folded: str) -> Match | None:
     return MATCHED
 
 
-def _this_host(ctx: Context, subject: Subject) -> Match | None:
-    return MATCHED if subject.text and is_local_address(subject.text) else None
+def _this_host(ctx: Context, subject: str, folded: str) -> Match | None:
+    return MATCHED if subject and is_local_address(subject) else None
 
 
 def _network(octets: bytes, bits: int) -> Check:
@@ -81,8 +80,8 @@ def _network(octets: bytes, bits: int) -> Check:
     shift = size * 8 - bits
     prefix = int.from_bytes(octets) >> shift
 
-    def check(ctx: Context, subject: Subject) -> Match | None:
-        address = octets_of(subject.text)
+    def check(ctx: Context, subject: str, folded: str) -> Match | None:
+        address = octets_of(subject)
         if address is None:
             return None
         address = canonical(address)
@@ -105,8 +104,8 @@ def _by_address(text: str, bits: str, rest: str, building: Building) -> Check:
     file = Trusted(table.lstrip(" \t"))
     length = int(bits) if bits else None
 
-    def check(ctx: Context, subject: Subject) -> Match | None:
-        address = octets_of(subject.text)
+    def check(ctx: Context, subject: str, folded: str) -> Match | None:
+        address = octets_of(subject)
         if address is None:
             return None
         key = network_key(canonical(address), length, search)
@@ -134,7 +133,7 @@ def match_host(ctx: Context, template: Template, address: str | None = None) -> 
     The address is "" for a local submission.  Raises TempFail.
     """
     host = ctx.connection.host_address if address is None else address
-    return match_template(ctx, HOSTS, template, Subject(host, host))
+    return match_template(ctx, HOSTS, template, host, host)
 
 
 @condition("match_ip", 2, literal=True)
@@ -146,4 +145,4 @@ def match_ip(ctx: Context, address: str, listing: str) -> bool:
     """
     if address and octets_of(address) is None:
         raise ExpansionFail(f'"{address}" is not an IP address')
-    return condition_holds(ctx, HOSTS, Subject(address, address), listing)
+    return condition_holds(ctx, HOSTS, address, address, listing)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from mta.base.errors import ConfigError, ExpansionFail, TempFail, Where
 from mta.base.registry import suggestion
@@ -17,7 +17,7 @@ from mta.base.text import SPACES
 from mta.base.trust import Trusted
 from mta.config.model import Configuration, ListKind
 from mta.config.template import Template
-from mta.expand.compile import compiled
+from mta.expand.compile import Compiled, compiled
 from mta.expand.context import Context
 from mta.expand.run import expand
 from mta.expand.split import split_list
@@ -44,14 +44,8 @@ MATCHED = Match()
 REFUSED = Match()
 
 
-class Subject(NamedTuple):
-    """What is looked for: as it is, and in lower case where letters count alike."""
-
-    text: str
-    folded: str
-
-
-Check = Callable[[Context, Subject], Match | None]
+# What is looked for comes as it is, and in lower case where letters count alike.
+Check = Callable[[Context, str, str], Match | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +70,7 @@ class Building:
         """Note an error; the item raises TempFail when it is reached."""
         self.errors.append(ConfigError(self.where, reason, meant))
 
-        def check(ctx: Context, subject: Subject) -> Match | None:
+        def check(ctx: Context, subject: str, folded: str) -> Match | None:
             raise TempFail(reason)
 
         return check
@@ -108,10 +102,10 @@ class CompiledList:
     default: bool
     errors: tuple[ConfigError, ...] = ()
 
-    def match(self, ctx: Context, subject: Subject) -> Match | None:
+    def match(self, ctx: Context, subject: str, folded: str) -> Match | None:
         """What the list says.  Raises TempFail."""
         for positive, check in self.items:
-            if (found := check(ctx, subject)) is not None:
+            if (found := check(ctx, subject, folded)) is not None:
                 if found is REFUSED:
                     return None if positive else MATCHED
                 return found if positive else None
@@ -157,14 +151,14 @@ def _trusting(whole: str, part: str) -> str:
 
 def _table(run: list[Literal]) -> Check:
     """One check for several texts: a look into a table.  The first of equal ones counts."""
-    folded: dict[str, Match] = {}
+    alike: dict[str, Match] = {}
     exact: dict[str, Match] = {}
     for each in run:
-        (exact if each.caseful else folded).setdefault(each.key, each.match)
+        (exact if each.caseful else alike).setdefault(each.key, each.match)
     if not exact:
-        find = folded.get
-        return lambda ctx, subject: find(subject.folded)
-    return lambda ctx, subject: folded.get(subject.folded) or exact.get(subject.text)
+        find = alike.get
+        return lambda ctx, subject, folded: find(folded)
+    return lambda ctx, subject, folded: alike.get(folded) or exact.get(subject)
 
 
 def _common(
@@ -191,10 +185,10 @@ def named(grammar: Grammar, text: str, building: Building) -> Check:
     # A constant list that does not contain itself needs to be looked for once only.
     known: tuple[Configuration, CompiledList] | None = None
 
-    def check(ctx: Context, subject: Subject) -> Match | None:
+    def check(ctx: Context, subject: str, folded: str) -> Match | None:
         nonlocal known
         if known is not None and known[0] is ctx.conf:
-            return known[1].match(ctx, subject)
+            return known[1].match(ctx, subject, folded)
         wanted = ctx.conf.lists.get(key)
         if wanted is None:
             raise TempFail(f'unknown named {_NOUNS[grammar.kind]} list "{text}"')
@@ -202,7 +196,7 @@ def named(grammar: Grammar, text: str, building: Building) -> Check:
             raise TempFail(f'the named list "{text}" contains itself')
         busy.append(True)
         try:
-            found = match_template(ctx, grammar, wanted.template, subject)
+            found = match_template(ctx, grammar, wanted.template, subject, folded)
         finally:
             busy.pop()
         made = compiled(wanted.template).lists.get(grammar)
@@ -218,7 +212,7 @@ def named(grammar: Grammar, text: str, building: Building) -> Check:
 def _file(grammar: Grammar, path: Trusted, where: Where | None) -> Check:
     """/PATH: the lines of a file are items."""
 
-    def check(ctx: Context, subject: Subject) -> Match | None:
+    def check(ctx: Context, subject: str, folded: str) -> Match | None:
         lines = read_lines(ctx.tables, path)
         known = lines.made.get(grammar)
         if not isinstance(known, CompiledList):
@@ -226,7 +220,7 @@ def _file(grammar: Grammar, path: Trusted, where: Where | None) -> Check:
             lines.made[grammar] = known
         # The default of a list in a file does not count: only its items are put in here.
         for positive, each in known.items:
-            found = each(ctx, subject)
+            found = each(ctx, subject, folded)
             if found is not None:
                 return found if positive else REFUSED
         return None
@@ -235,16 +229,18 @@ def _file(grammar: Grammar, path: Trusted, where: Where | None) -> Check:
 
 
 def match_template(
-    ctx: Context, grammar: Grammar, template: Template, subject: Subject
+    ctx: Context, grammar: Grammar, template: Template, subject: str, folded: str
 ) -> Match | None:
     """What the list of a template says; a forced failure is no match.  Raises TempFail."""
-    program = compiled(template)
+    program = template.program
+    if not isinstance(program, Compiled):
+        program = compiled(template)
     if program.constant is not None:
         known = program.lists.get(grammar)
         if type(known) is not CompiledList:
             known = compile_list(grammar, split_list(program.constant), template.where)
             program.lists[grammar] = known
-        return known.match(ctx, subject)
+        return known.match(ctx, subject, folded)
     try:
         text = expand(ctx, template)
     except ExpansionFail as error:
@@ -252,11 +248,16 @@ def match_template(
             return None
         reason = f'failed to expand "{template.text}" ({template.where}): {error.text}'
         raise TempFail(reason) from error
-    return match_text(ctx, grammar, text, subject, template.where)
+    return match_text(ctx, grammar, text, subject, folded, template.where)
 
 
 def match_text(
-    ctx: Context, grammar: Grammar, text: str, subject: Subject, where: Where | None
+    ctx: Context,
+    grammar: Grammar,
+    text: str,
+    subject: str,
+    folded: str,
+    where: Where | None,
 ) -> Match | None:
     """What a list that came up at run time says.  Raises TempFail."""
     cache = ctx.tables.lists
@@ -270,13 +271,15 @@ def match_text(
         if len(cache) >= CACHE_LIMIT:
             del cache[next(iter(cache))]
         cache[key] = known
-    return known.match(ctx, subject)
+    return known.match(ctx, subject, folded)
 
 
-def condition_holds(ctx: Context, grammar: Grammar, subject: Subject, listing: str) -> bool:
+def condition_holds(
+    ctx: Context, grammar: Grammar, subject: str, folded: str, listing: str
+) -> bool:
     """What a condition match_… says; $value is what the item left."""
     try:
-        found = match_text(ctx, grammar, listing, subject, None)
+        found = match_text(ctx, grammar, listing, subject, folded, None)
     except TempFail as error:
         raise ExpansionFail(
             f'unable to complete match against "{listing}": {error.text}'

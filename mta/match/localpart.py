@@ -12,7 +12,6 @@ from mta.match.lists import (
     Check,
     Literal,
     Match,
-    Subject,
     condition_holds,
     match_template,
     named,
@@ -46,11 +45,7 @@ def match_local_part(
 ) -> Match | None:
     """Does the local part match the list?  Raises TempFail."""
     grammar = LOCAL_PARTS_CASEFUL if caseful else LOCAL_PARTS
-    return match_template(ctx, grammar, template, _subject(local_part))
-
-
-def _subject(local_part: str) -> Subject:
-    return Subject(local_part, lower(local_part))
+    return match_template(ctx, grammar, template, local_part, lower(local_part))
 
 
 @condition("match_local_part", 2, literal=True)
@@ -60,4 +55,4 @@ def match_local_part_condition(ctx: Context, local_part: str, listing: str) -> b
     ${if match_local_part{Joe}{ann : joe}{yes}{no}} → yes
     ${if match_local_part{Joe}{+caseful : joe}{yes}{no}} → no
     """
-    return condition_holds(ctx, LOCAL_PARTS, _subject(local_part), listing)
+    return condition_holds(ctx, LOCAL_PARTS, local_part, lower(local_part), listing)

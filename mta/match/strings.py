@@ -10,7 +10,7 @@ from mta.expand.items.branching import entry_expander
 from mta.expand.trust import keep
 from mta.lookup.pcre import pattern
 from mta.lookup.search import meant, parse_search
-from mta.match.lists import Building, Check, Literal, Match, Subject
+from mta.match.lists import Building, Check, Literal, Match
 
 _NOWHERE = Where("a list", 0)
 
@@ -36,12 +36,12 @@ def suffix_item(text: str, *, caseful: bool) -> Check:
     """*SUFFIX"""
     matched = left_by(text)
     if text == "*":
-        return lambda ctx, subject: matched
+        return lambda ctx, subject, folded: matched
     if caseful:
         exact = text[1:]
-        return lambda ctx, subject: matched if subject.text.endswith(exact) else None
-    folded = lower(text[1:])
-    return lambda ctx, subject: matched if subject.folded.endswith(folded) else None
+        return lambda ctx, subject, folded: matched if subject.endswith(exact) else None
+    ending = lower(text[1:])
+    return lambda ctx, subject, folded: matched if folded.endswith(ending) else None
 
 
 def regex_item(text: str, building: Building) -> Check:
@@ -52,14 +52,14 @@ def regex_item(text: str, building: Building) -> Check:
     except ExpansionFail as error:
         return building.wrong(error.text)
 
-    def check(ctx: Context, subject: Subject) -> Match | None:
+    def check(ctx: Context, subject: str, folded: str) -> Match | None:
         try:
-            groups = regex.groups(subject.text)
+            groups = regex.groups(subject)
         except ExpansionFail as error:
             raise TempFail(error.text) from error
         if groups is None:
             return None
-        ctx.captures = tuple(keep(subject.text, group) for group in groups)
+        ctx.captures = tuple(keep(subject, group) for group in groups)
         return matched
 
     return check
@@ -76,11 +76,11 @@ def lookup_item(text: str, building: Building) -> Check | None:
         return building.wrong(f"Tainted '{text}' ({what}) not permitted")
     file, where = Trusted(table.lstrip(" \t")), building.where or _NOWHERE
 
-    def check(ctx: Context, subject: Subject) -> Match | None:
+    def check(ctx: Context, subject: str, folded: str) -> Match | None:
         if search.driver.query_style:
             found = search.find(ctx.tables, file, Trusted(""))
         else:
-            found = search.find(ctx.tables, subject.text, file, entry_expander(ctx, where))
+            found = search.find(ctx.tables, subject, file, entry_expander(ctx, where))
         return None if found is None else Match(found.data)
 
     return check
