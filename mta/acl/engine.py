@@ -11,8 +11,6 @@ everywhere; what is forced to fail leaves its condition out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from mta.acl.acls import Acls
 from mta.acl.headers import headers_of
 from mta.acl.phase import Phase, describe
@@ -25,6 +23,7 @@ from mta.acl.program import (
     Step,
     Verb,
     Verdict,
+    Words,
 )
 from mta.acl.situation import AclError, Situation
 from mta.base.errors import ExpansionFail, TempFail
@@ -64,13 +63,18 @@ _DECISIONS = {
 }
 
 
-@dataclass(slots=True)
-class _Progress:
-    """How far a statement has come."""
+def _actions(verb: Verb) -> dict[int, Action]:
+    """What a verb makes of the answers; of the others it goes on with the next statement."""
+    if verb is Verb.WARN:
+        return {}
+    found = {LATER: Action.DEFER, DISCARD: Action.DISCARD}
+    if verb is Verb.REQUIRE:
+        return found | _REFUSALS
+    return found | {YES: _DECISIONS[verb]}
 
-    message: Template | None = None
-    log_message: Template | None = None
-    endpass: bool = False
+
+_REFUSALS = {NO: Action.DENY, DROP: Action.DROP}
+_ACTIONS = {verb: _actions(verb) for verb in Verb}
 
 
 def check(acls: Acls, situation: Situation, phase: Phase) -> Verdict:
@@ -93,29 +97,37 @@ def check(acls: Acls, situation: Situation, phase: Phase) -> Verdict:
 def _run(acls: Acls, program: Program, situation: Situation, depth: int) -> Verdict:
     for statement in program.statements:
         situation.said = situation.logged = situation.status = ""
-        progress = _Progress()
-        answer = _evaluate(acls, statement, situation, progress, depth)
+        answer, words = _evaluate(acls, statement, situation, depth)
         verb = statement.verb
-        action = _action(verb, answer, progress)
+        action = _ACTIONS[verb].get(answer)
+        if action is None and words.endpass:
+            action = _REFUSALS.get(answer)
         if action is None and verb is not Verb.WARN:
             continue
         if answer & _SPEAKS[verb]:
-            _speak(verb, answer, situation, progress)
+            _speak(verb, answer, situation, words)
         if action is None:
             _warn(answer, situation)
             continue
-        return Verdict(action, situation.said, situation.logged, situation.status)
+        return _verdict(action, situation)
     situation.said = situation.logged = situation.status = ""
     return DENIED
 
 
+def _verdict(action: Action, situation: Situation) -> Verdict:
+    said, logged, status = situation.said, situation.logged, situation.status
+    if action is Action.ACCEPT and not (said or logged or status):
+        return ACCEPTED
+    return Verdict(action, said, logged, status)
+
+
 def _evaluate(
-    acls: Acls, statement: Statement, situation: Situation, progress: _Progress, depth: int
-) -> int:
-    """Take the steps until one fails."""
+    acls: Acls, statement: Statement, situation: Situation, depth: int
+) -> tuple[int, Words]:
+    """Take the steps until one fails; the answer, and the words that hold there."""
     answer = YES
     phase = situation.phase._value_  # as a number, like `mask`: flags are slow to compare
-    for step in statement.steps:
+    for step, words in statement.tasks:
         word = step.word
         if not phase & word.mask:
             at = describe(situation.phase)
@@ -123,45 +135,37 @@ def _evaluate(
         try:
             if word.test is not None:
                 if word.test(situation, step.argument) == step.negated:
-                    return NO
+                    return NO, words
             elif word.act is not None:
                 word.act(situation, step.argument)
             elif word.name == "acl":
                 answer = _nested(acls, statement, step, situation, depth, answer)
                 if answer & (_DENYING | LATER):
-                    return answer
+                    return answer, words
             else:
-                _steer(step, situation, progress)
+                _set(step, situation)
         except ExpansionFail as error:
             if not error.forced:
                 text = f'failed to expand ACL string "{step.argument.text}": {error.text}'
                 raise AclError(text) from None
         except TempFail as error:
             situation.logged = situation.logged or error.text
-            return LATER
-    return answer
+            return LATER, words
+    return answer, statement.words
 
 
 def _use(step: Step) -> str:
     return "use" if step.word.is_modifier else "test"
 
 
-def _steer(step: Step, situation: Situation, progress: _Progress) -> None:
-    """The modifiers that are the engine's own."""
-    match step.word.name:
-        case "message":
-            progress.message = step.argument
-        case "log_message":
-            progress.log_message = step.argument
-        case "endpass":
-            progress.endpass = True
-        case "set":
-            value = expand(situation.ctx, step.argument)
-            key = step.variable[5:]
-            if step.variable[4] == "c":
-                situation.ctx.connection.acl_c[key] = value
-            else:
-                situation.ctx.message.acl_m[key] = value
+def _set(step: Step, situation: Situation) -> None:
+    """The modifier `set`, which is the engine's own."""
+    value = expand(situation.ctx, step.argument)
+    key = step.variable[5:]
+    if step.variable[4] == "c":
+        situation.ctx.connection.acl_c[key] = value
+    else:
+        situation.ctx.message.acl_m[key] = value
 
 
 def _nested(
@@ -207,17 +211,17 @@ def _nested(
     return before if step.negated else NO
 
 
-def _speak(verb: Verb, answer: int, situation: Situation, progress: _Progress) -> None:
+def _speak(verb: Verb, answer: int, situation: Situation, words: Words) -> None:
     """Work out the words for the client and for the log."""
     said, logged = situation.said, situation.logged or situation.said
     if verb is Verb.WARN or (answer == YES and verb in (Verb.ACCEPT, Verb.DISCARD)):
         # What conditions said is of no interest when they held.
         situation.said = situation.logged = situation.status = ""
-    if progress.message is not None:
-        text = _words(situation, progress.message, said)
+    if words.message is not None:
+        text = _words(situation, words.message, said)
         situation.said = text or situation.said
-    if progress.log_message is not None:
-        text = _words(situation, progress.log_message, logged)
+    if words.log_message is not None:
+        text = _words(situation, words.log_message, logged)
         if text:
             before = situation.logged
             situation.logged = f"{text}: {before}" if before else text
@@ -234,21 +238,6 @@ def _words(situation: Situation, template: Template, known: str) -> str:
             text = f'failed to expand ACL message "{template.text}": {error.text}'
             events.bug(situation.log, str(template.where), text)
         return ""
-
-
-def _action(verb: Verb, answer: int, progress: _Progress) -> Action | None:
-    """What the verb makes of the answer; None to go on with the next statement."""
-    if verb is Verb.WARN:
-        return None
-    if answer == NO:
-        return Action.DENY if verb is Verb.REQUIRE or progress.endpass else None
-    if answer == YES:
-        return None if verb is Verb.REQUIRE else _DECISIONS[verb]
-    if answer == LATER:
-        return Action.DEFER
-    if answer == DISCARD:
-        return Action.DISCARD
-    return Action.DROP if verb is Verb.REQUIRE or progress.endpass else None
 
 
 def _warn(answer: int, situation: Situation) -> None:

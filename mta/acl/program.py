@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from mta.acl.registry import Word
@@ -38,13 +38,50 @@ class Step:
     arguments: tuple[Template, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What modifiers have said by some place in a statement; the last of each counts."""
+
+    message: Template | None = None
+    log_message: Template | None = None
+    endpass: bool = False
+
+    def after(self, step: Step) -> Words:
+        """What holds behind one more step."""
+        match step.word.name:
+            case "message":
+                return replace(self, message=step.argument)
+            case "log_message":
+                return replace(self, log_message=step.argument)
+            case "endpass":
+                return replace(self, endpass=True)
+        return self
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Statement:
-    """A verb and its steps in the order in which they were written."""
+    """A verb and its steps in the order in which they were written.
+
+    `tasks` are the steps that do something, each with the words that hold there; `words` are
+    those that hold in the end.
+    """
 
     verb: Verb
     steps: tuple[Step, ...]
     where: Where
+    tasks: tuple[tuple[Step, Words], ...] = field(init=False)
+    words: Words = field(init=False)
+
+    def __post_init__(self) -> None:
+        tasks: list[tuple[Step, Words]] = []
+        words = Words()
+        for step in self.steps:
+            following = words.after(step)
+            if following is words:
+                tasks.append((step, words))
+            words = following
+        object.__setattr__(self, "tasks", tuple(tasks))
+        object.__setattr__(self, "words", words)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

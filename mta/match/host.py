@@ -6,6 +6,7 @@ Names of hosts need DNS and are refused until there is some; so no list here eve
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from mta.base.errors import ExpansionFail
 from mta.base.trust import Trusted
@@ -81,15 +82,20 @@ def _network(octets: bytes, bits: int) -> Check:
     prefix = int.from_bytes(octets) >> shift
 
     def check(ctx: Context, subject: str, folded: str) -> Match | None:
-        address = octets_of(subject)
-        if address is None:
-            return None
-        address = canonical(address)
-        if len(address) != size or int.from_bytes(address) >> shift != prefix:
-            return None
-        return MATCHED
+        length, number = _numeric(subject)
+        return MATCHED if length == size and number >> shift == prefix else None
 
     return check
+
+
+@lru_cache(1000)
+def _numeric(text: str) -> tuple[int, int]:
+    """How many octets an address has and their value; 0 octets for what is none."""
+    octets = octets_of(text)
+    if octets is None:
+        return 0, 0
+    octets = canonical(octets)
+    return len(octets), int.from_bytes(octets)
 
 
 def _by_address(text: str, bits: str, rest: str, building: Building) -> Check:

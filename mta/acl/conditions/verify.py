@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 from mta.acl import later
 from mta.acl.phase import Phase
@@ -17,7 +18,11 @@ from mta.expand.run import expand
 from mta.mail.address import AddressError, parse_list
 from mta.mail.header import DELETED, Header
 
+# What is verified, as a function of the value behind its name and of the options.
+Kind = Callable[[Situation, str, tuple[str, ...]], bool]
+
 _ADDRESS_HEADERS = "BCFRST"
+_NOWHERE = Where("verify", 0)
 _LATER_OPTIONS = frozenset({"callout", "pass_only", "quota"})
 
 
@@ -45,24 +50,30 @@ def verify(situation: Situation, argument: Template) -> bool:
     that cannot be verified now.  verify = header_syntax, verify = not_blind,
     verify = header_names_ascii, verify = certificate (nobody has one yet).
     """
-    text = expand(situation.ctx, argument)
     try:
-        check_argument(text, argument.where)
+        kind, value, options = _request(expand(situation.ctx, argument))
     except ConfigError as error:
         raise AclError(error.reason) from None
+    return kind(situation, value, options)
+
+
+@lru_cache(100)
+def _request(text: str) -> tuple[Kind, str, tuple[str, ...]]:
+    """What is verified, a value behind it, and the options.  Raises ConfigError."""
+    check_argument(text, _NOWHERE)
     what, *options = [trim(part) for part in text.split("/")]
     name, _, value = what.partition("=")
-    return _KINDS[lower(trim(name))](situation, trim(value), [lower(each) for each in options])
+    return _KINDS[lower(trim(name))], trim(value), tuple(lower(each) for each in options)
 
 
-def _recipient(situation: Situation, value: str, options: list[str]) -> bool:
+def _recipient(situation: Situation, value: str, options: tuple[str, ...]) -> bool:
     if not situation.recipient:
         raise AclError("cannot verify a recipient here")
     answer = situation.verify(situation.recipient, "recipient")
     return _judge(situation, answer, options, answer.text, answer.log or answer.text)
 
 
-def _sender(situation: Situation, value: str, options: list[str]) -> bool:
+def _sender(situation: Situation, value: str, options: tuple[str, ...]) -> bool:
     address = value or situation.ctx.message.sender
     if not address:
         return True
@@ -76,7 +87,11 @@ def _sender(situation: Situation, value: str, options: list[str]) -> bool:
 
 
 def _judge(
-    situation: Situation, answer: Verification, options: list[str], said: str, logged: str
+    situation: Situation,
+    answer: Verification,
+    options: tuple[str, ...],
+    said: str,
+    logged: str,
 ) -> bool:
     if answer.result is Result.GOOD:
         return True
@@ -88,7 +103,7 @@ def _judge(
     return False
 
 
-def _header_syntax(situation: Situation, value: str, options: list[str]) -> bool:
+def _header_syntax(situation: Situation, value: str, options: tuple[str, ...]) -> bool:
     """All header lines that hold addresses can be read."""
     _with_headers(situation)
     for header in situation.ctx.message.headers:
@@ -111,7 +126,7 @@ def _fault(header: Header) -> str:
     return f'syntax error in "{name}:" header: {item[:100]}: {reason}'
 
 
-def _not_blind(situation: Situation, value: str, options: list[str]) -> bool:
+def _not_blind(situation: Situation, value: str, options: tuple[str, ...]) -> bool:
     """Every recipient stands in To: or Cc:."""
     _with_headers(situation)
     shown: set[str] = set()
@@ -125,7 +140,7 @@ def _not_blind(situation: Situation, value: str, options: list[str]) -> bool:
     return not hidden
 
 
-def _header_names_ascii(situation: Situation, value: str, options: list[str]) -> bool:
+def _header_names_ascii(situation: Situation, value: str, options: tuple[str, ...]) -> bool:
     """The names of all header lines are printable ASCII."""
     _with_headers(situation)
     return all(
@@ -140,13 +155,13 @@ def _with_headers(situation: Situation) -> None:
         raise AclError("there are no headers to verify yet")
 
 
-def _certificate(situation: Situation, value: str, options: list[str]) -> bool:
+def _certificate(situation: Situation, value: str, options: tuple[str, ...]) -> bool:
     situation.said = situation.logged = "no verified certificate"
     return False
 
 
 _OPTIONS = frozenset({"defer_ok", "success_on_redirect", "no_details", "case_insensitive"})
-_KINDS: dict[str, Callable[[Situation, str, list[str]], bool]] = {
+_KINDS: dict[str, Kind] = {
     "recipient": _recipient,
     "sender": _sender,
     "header_syntax": _header_syntax,
