@@ -59,6 +59,7 @@ class Lookup:
     """A kind of table.  A query-style one has no file: its key says everything."""
 
     query_style = False
+    expands = False  # entries of its tables are strings to be expanded
 
     def find(self, tables: Tables, query: Query) -> Trusted | None:
         """What the table says for this key, None if nothing.  Raises TempFail."""

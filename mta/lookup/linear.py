@@ -48,7 +48,7 @@ class LinearFile:
 
 def read(tables: Tables, query: Query) -> LinearFile:
     """The file as it is now, in Python's hands.  Raises CannotOpen."""
-    place = ("linear", str(query.file))
+    place = ("linear", query.file)
     try:
         state = file_state(os.stat(query.file))
         known = tables.opened.get(place)
@@ -126,4 +126,6 @@ def _unescape(text: str) -> str:
 
 def answer(entry: Entry, query: Query) -> Trusted:
     """What an entry gives for this query."""
-    return entry.full if query.option("ret") == "full" else entry.value
+    if query.options and query.option("ret") == "full":
+        return entry.full
+    return entry.value

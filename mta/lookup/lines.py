@@ -23,7 +23,7 @@ class Lines:
 
 def read_lines(tables: Tables, path: Trusted) -> Lines:
     """The file as it is now.  Raises TempFail when it cannot be read."""
-    place = ("lines", str(path))
+    place = ("lines", path)
     try:
         state = file_state(os.stat(path))
         known = tables.opened.get(place)

@@ -80,7 +80,8 @@ def lookup_item(text: str, building: Building) -> Check | None:
         if search.driver.query_style:
             found = search.find(ctx.tables, file, Trusted(""))
         else:
-            found = search.find(ctx.tables, subject, file, entry_expander(ctx, where))
+            expander = entry_expander(ctx, where) if search.driver.expands else None
+            found = search.find(ctx.tables, subject, file, expander)
         return None if found is None else Match(found.data)
 
     return check

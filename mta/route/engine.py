@@ -180,7 +180,7 @@ class Routers:
 class _Walk:
     """One recipient on its way through the routers, with all addresses that come of it."""
 
-    __slots__ = ("count", "ctx", "pending", "purpose", "results", "routers")
+    __slots__ = ("count", "ctx", "folded", "pending", "purpose", "results", "routers")
 
     def __init__(self, routers: Routers, ctx: Context, purpose: Purpose) -> None:
         self.routers = routers
@@ -189,6 +189,7 @@ class _Walk:
         self.pending: deque[Address] = deque()
         self.results: list[Routed] = []
         self.count = 0
+        self.folded = ""
 
     def run(self, address: Address) -> list[Routed]:
         """Route until nothing is left."""
@@ -239,6 +240,7 @@ class _Walk:
     def _arrive(self, address: Address) -> None:
         """Set the scene for an address, as far as it is the same for all routers."""
         origin, parent = address.origin, address.parent
+        self.folded = lower(address.whole)
         self.ctx.place = Place(
             local_part=address.local_part,
             domain=address.domain,
@@ -274,7 +276,7 @@ class _Walk:
 
     def _begin(self, router: Router, gate: Gate, address: Address) -> bool:
         """Forget what the last router found; False if the address lacks an affix."""
-        whole = address.whole if router.caseful_local_part else lower(address.whole)
+        whole = address.whole if router.caseful_local_part else self.folded
         address.prefix = address.suffix = ""
         local_part = take_affixes(router, address, whole) if gate.has_affixes else whole
         if local_part is None:

@@ -121,8 +121,9 @@ def _looker(reader: Reader, search: Search, branches: Branches) -> Maker:
                 where,
                 "a fixed name with $domain_data or the result of a lookup",
             )
+            expander = entry_expander(ctx, where) if search.driver.expands else None
             try:
-                answer = search.find(ctx.tables, key, file, entry_expander(ctx, where))
+                answer = search.find(ctx.tables, key, file, expander)
             except CannotOpen:
                 raise
             except TempFail as error:

@@ -15,6 +15,8 @@ class Wildlsearch(Lookup):
     Keys are expanded first: a "$" that is meant needs a backslash before it.
     """
 
+    expands = True
+
     def find(self, tables: Tables, query: Query) -> Trusted | None:
         """The value of the first entry whose key matches.  Raises TempFail."""
         return wild.find(tables, query, expand=True)
