@@ -63,18 +63,7 @@ _DECISIONS = {
 }
 
 
-def _actions(verb: Verb) -> dict[int, Action]:
-    """What a verb makes of the answers; of the others it goes on with the next statement."""
-    if verb is Verb.WARN:
-        return {}
-    found = {LATER: Action.DEFER, DISCARD: Action.DISCARD}
-    if verb is Verb.REQUIRE:
-        return found | _REFUSALS
-    return found | {YES: _DECISIONS[verb]}
-
-
 _REFUSALS = {NO: Action.DENY, DROP: Action.DROP}
-_ACTIONS = {verb: _actions(verb) for verb in Verb}
 
 
 def check(acls: Acls, situation: Situation, phase: Phase) -> Verdict:
@@ -98,10 +87,10 @@ def _run(acls: Acls, program: Program, situation: Situation, depth: int) -> Verd
     for statement in program.statements:
         situation.said = situation.logged = situation.status = ""
         answer, words = _evaluate(acls, statement, situation, depth)
+        if answer == NO and not words.strict:
+            continue
         verb = statement.verb
-        action = _ACTIONS[verb].get(answer)
-        if action is None and words.endpass:
-            action = _REFUSALS.get(answer)
+        action = _action(verb, answer, words)
         if action is None and verb is not Verb.WARN:
             continue
         if answer & _SPEAKS[verb]:
@@ -238,6 +227,17 @@ def _words(situation: Situation, template: Template, known: str) -> str:
             text = f'failed to expand ACL message "{template.text}": {error.text}'
             events.bug(situation.log, str(template.where), text)
         return ""
+
+
+def _action(verb: Verb, answer: int, words: Words) -> Action | None:
+    """What the verb makes of the answer; None to go on with the next statement."""
+    if verb is Verb.WARN:
+        return None
+    if answer == YES:
+        return _DECISIONS.get(verb)
+    if answer & _DENYING:
+        return _REFUSALS[answer] if words.strict else None
+    return Action.DEFER if answer == LATER else Action.DISCARD
 
 
 def _warn(answer: int, situation: Situation) -> None:

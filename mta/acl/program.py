@@ -40,11 +40,14 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """What modifiers have said by some place in a statement; the last of each counts."""
+    """What modifiers have said by some place in a statement; the last of each counts.
+
+    `strict` says that a condition which fails refuses: in require, and behind endpass.
+    """
 
     message: Template | None = None
     log_message: Template | None = None
-    endpass: bool = False
+    strict: bool = False
 
     def after(self, step: Step) -> Words:
         """What holds behind one more step."""
@@ -54,7 +57,7 @@ class Words:
             case "log_message":
                 return replace(self, log_message=step.argument)
             case "endpass":
-                return replace(self, endpass=True)
+                return replace(self, strict=True)
         return self
 
 
@@ -74,7 +77,7 @@ class Statement:
 
     def __post_init__(self) -> None:
         tasks: list[tuple[Step, Words]] = []
-        words = Words()
+        words = Words(strict=self.verb is Verb.REQUIRE)
         for step in self.steps:
             following = words.after(step)
             if following is words:
