@@ -7,6 +7,7 @@ it with @lookup.  What a look-up returns is Trusted: it stands in the administra
 from __future__ import annotations
 
 import importlib
+import os
 import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from mta.base.errors import TempFail
 from mta.base.registry import Registry
 from mta.base.trust import Trusted
 
+SEEN_LIMIT = 100
+
 
 @dataclass(slots=True)
 class Tables:
@@ -24,11 +27,24 @@ class Tables:
 
     `opened` belongs to the drivers, by (driver, file); `programs` holds strings that came up
     at run time, and `lists` lists that did, each compiled; all are bounded by their users.
+    `seen` is there while one look at a file is enough, and holds what was looked at.
     """
 
     opened: dict[tuple[str, str], object] = field(default_factory=dict)
     programs: dict[str, object] = field(default_factory=dict)
     lists: dict[tuple[object, str], object] = field(default_factory=dict)
+    seen: dict[str, os.stat_result] | None = None
+
+    def look(self, path: str) -> os.stat_result:
+        """The state of a file.  Raises OSError, and ValueError for what is no name."""
+        if self.seen is None:
+            return os.stat(path)
+        found = self.seen.get(path)
+        if found is None:
+            found = os.stat(path)
+            if len(self.seen) < SEEN_LIMIT:
+                self.seen[path] = found
+        return found
 
 
 class CannotOpen(TempFail):

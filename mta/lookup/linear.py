@@ -50,7 +50,7 @@ def read(tables: Tables, query: Query) -> LinearFile:
     """The file as it is now, in Python's hands.  Raises CannotOpen."""
     place = ("linear", query.file)
     try:
-        state = file_state(os.stat(query.file))
+        state = file_state(tables.look(query.file))
         known = tables.opened.get(place)
         if isinstance(known, LinearFile) and known.state == state:
             return known

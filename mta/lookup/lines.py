@@ -25,7 +25,7 @@ def read_lines(tables: Tables, path: Trusted) -> Lines:
     """The file as it is now.  Raises TempFail when it cannot be read."""
     place = ("lines", path)
     try:
-        state = file_state(os.stat(path))
+        state = file_state(tables.look(path))
         known = tables.opened.get(place)
         if isinstance(known, Lines) and known.state == state:
             return known

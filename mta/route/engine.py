@@ -141,13 +141,18 @@ class Routers:
         return self.route_for(ctx, address, purpose)
 
     def route_for(self, ctx: Context, address: Address, purpose: Purpose) -> list[Routed]:
-        """The same for any purpose."""
-        place = ctx.place
+        """The same for any purpose.
+
+        A file is looked at once for it: if it changes meanwhile, the next address sees that.
+        """
+        place, seen = ctx.place, ctx.tables.seen
+        if seen is None:
+            ctx.tables.seen = {}
         walk = _Walk(self, ctx, purpose)
         try:
             return walk.run(address)
         finally:
-            ctx.place = place
+            ctx.place, ctx.tables.seen = place, seen
 
     def options(self) -> list[Router]:
         """The routers with what is set for each, for whoever looks a configuration over."""

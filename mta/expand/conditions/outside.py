@@ -6,7 +6,6 @@ import base64
 import binascii
 import hashlib
 import hmac
-import os
 from collections.abc import Callable
 
 from mta.base.errors import ExpansionFail
@@ -28,7 +27,7 @@ def exists(ctx: Context, path: str) -> bool:
     ${if exists{/no/such/file}{yes}{no}} → no
     """
     try:
-        os.stat(path)
+        ctx.tables.look(path)
     except (OSError, ValueError):
         return False
     return True

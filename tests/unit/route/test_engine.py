@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
 from mta.base.errors import ConfigError
-from tests.unit.route.conftest import Route
+from mta.expand.context import Context
+from mta.lookup.api import Tables
+from mta.route.api import address_of
+from mta.route.engine import load_routers
+from tests.unit.route.conftest import HEAD, TAIL, Route, configuration, show
 
 LAST = """
 last:
@@ -265,3 +272,41 @@ def test_what_is_wrong_is_found_at_load(route: Route, routers: str, message: str
         route(routers, "a@x.example")
     assert message in str(caught.value)
     assert str(caught.value).startswith("mta.conf:")
+
+
+def test_a_table_that_changes_is_read_again_for_the_next_address(tmp_path: Path) -> None:
+    table = tmp_path / "aliases"
+    table.write_text("joe: first@a.example\n")
+    data = f"${{if exists{{{table}}}{{${{lookup{{$local_part}}lsearch{{{table}}}}}}}}}"
+    routers = f"a:\n driver = redirect\n domains = mx.example\n data = {data}\n" + LAST
+    conf = configuration(HEAD + "\nbegin routers\n" + routers + TAIL)
+    chain, ctx = load_routers(conf), Context(conf, Tables())
+
+    def routed() -> list[str]:
+        return [show(each) for each in chain.route(ctx, address_of("joe@mx.example"))]
+
+    assert routed() == ["first@a.example <- joe@mx.example R=last T=box"]
+    (tmp_path / "new").write_text("joe: second@a.example\n")
+    (tmp_path / "new").rename(table)
+    assert routed() == ["second@a.example <- joe@mx.example R=last T=box"]
+    table.unlink()
+    assert routed() == ["joe@mx.example R=last T=box"]
+
+
+def test_a_file_is_looked_at_once_for_an_address(
+    route: Route, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = tmp_path / "aliases"
+    table.write_text("jim: joe\n")
+    looks: list[str] = []
+    look = os.stat
+
+    def count(path: str, **how: bool) -> os.stat_result:
+        looks.append(str(path))
+        return look(path, **how)
+
+    monkeypatch.setattr(os, "stat", count)
+    data = f"${{if exists{{{table}}}{{${{lookup{{$local_part}}lsearch{{{table}}}}}}}}}"
+    routers = f"a:\n driver = redirect\n data = {data}\n" + LAST
+    assert route(routers, "jim@a.example") == ["joe@example.org <- jim@a.example R=last T=box"]
+    assert looks.count(str(table)) == 1
