@@ -69,13 +69,14 @@ def _extractor(nodes: list[Node], branches: Branches) -> Maker:
             return run
         separator, source = given[1], inputs[-1]
         # What stands behind the field needs not be cut up.
-        most = max(number, -1)
+        most, least = max(number, -1), abs(number)
+        at = number - 1 if number > 0 else number
 
         def run_fixed(ctx: Context) -> str:
             """The usual case: number and separator are known."""
             text = source(ctx)
-            field = _at(number, text.split(separator, most))
-            return found(ctx, None if field is None else keep(text, field))
+            parts = text.split(separator, most)
+            return found(ctx, keep(text, parts[at]) if least <= len(parts) else None)
 
         return run_fixed
 
