@@ -37,7 +37,6 @@ from mta.spool.header_lines import (
     COUNT,
     FLAG,
     LINES,
-    NUMBER,
     STRANGERS,
     TEXT,
 )
@@ -45,7 +44,8 @@ from mta.spool.header_lines import (
 _VALUES_OF = operator.attrgetter(
     *(f"{field}_address" if kind is ADDRESS else field for kind, _, field in LINES)
 )
-_BY_NAME = {to_bytes(name): (kind, attribute) for kind, name, attribute in LINES}
+_FACTS = tuple((kind, to_bytes(name), field) for kind, name, field in LINES)
+_BY_NAME = {name: (kind, attribute) for kind, name, attribute in _FACTS}
 
 _BREAKS = {ord("\n"): " ", 0: " "}
 _NUMBER = re.compile(rb"-?[0-9]{1,18}")
@@ -96,38 +96,37 @@ def _split_time(time: float) -> tuple[int, int]:
 
 def _write_facts(envelope: Envelope, lines: list[bytes]) -> None:
     # Most facts are absent most of the time: their values are fetched in one go.
-    for (kind, name, attribute), value in zip(LINES, _VALUES_OF(envelope), strict=True):
-        if kind is COUNT:
-            if not (name == "body_linecount" and envelope.spool_file_wireformat):
-                lines.append(b"-%b %d" % (name.encode(), value))
-        elif not value:
-            continue
-        elif kind is ADDRESS:
-            _write_host(envelope, name, attribute, lines)
-        elif kind is TEXT:
-            lines.append(_mark(value) + name.encode() + b" " + _text(value))
-        elif kind is FLAG:
-            lines.append(b"-" + name.encode())
-        elif kind is NUMBER:
-            lines.append(b"-%b %d" % (name.encode(), value))
-        elif kind is STRANGERS:
-            lines.append(b"-%b %b" % (name.encode(), _text(value)))
-        else:
-            _write_acl(name, value, lines)
+    for fact, value in zip(_FACTS, _VALUES_OF(envelope), strict=True):
+        if value:
+            kind, name, attribute = fact
+            if kind is TEXT:
+                lines.append(b"%b%b %b" % (_mark(value), name, _text(value)))
+            elif kind is FLAG:
+                lines.append(b"-" + name)
+            elif kind is ADDRESS:
+                port: int = getattr(envelope, f"{attribute}_port")
+                lines.append(b"%b%b [%b]:%d" % (_mark(value), name, _text(value), port))
+            elif kind is STRANGERS:
+                lines.append(b"-%b %b" % (name, _text(value)))
+            elif kind is ACL:
+                _write_acl(name, value, lines)
+            else:
+                _write_number(name, value, envelope, lines)
+        elif fact[0] is COUNT:
+            _write_number(fact[1], value, envelope, lines)
 
 
-def _write_host(envelope: Envelope, name: str, side: str, lines: list[bytes]) -> None:
-    address: str = getattr(envelope, f"{side}_address")
-    port: int = getattr(envelope, f"{side}_port")
-    lines.append(b"%b%b [%b]:%d" % (_mark(address), name.encode(), _text(address), port))
+def _write_number(name: bytes, value: int, envelope: Envelope, lines: list[bytes]) -> None:
+    if not (name == b"body_linecount" and envelope.spool_file_wireformat):
+        lines.append(b"-%b %d" % (name, value))
 
 
-def _write_acl(name: str, variables: Mapping[str, str], lines: list[bytes]) -> None:
+def _write_acl(name: bytes, variables: Mapping[str, str], lines: list[bytes]) -> None:
     for key, value in sorted(variables.items()):
         if not _KEY.fullmatch(key):
-            raise SpoolError(f"not the name of an ACL variable: {name}{key!r}")
+            raise SpoolError(f"not the name of an ACL variable: {to_text(name)}{key!r}")
         octets = to_bytes(value)
-        start = _mark(value) + name.encode()
+        start = _mark(value) + name
         lines += (b"%b %b %d" % (start, key.encode(), len(octets)), octets)
 
 

@@ -23,4 +23,4 @@ from mta.receive.headers import tidied
     ],
 )
 def test_nuls_and_blank_lines_at_the_end_do_not_stay(text: bytes, kept: bytes) -> None:
-    assert tidied(Header(" ", text)) == Header(" ", kept)
+    assert tidied([Header(" ", text)]) == [Header(" ", kept)]
