@@ -17,6 +17,9 @@ from mta.smtp.reply import Reply
 from mta.smtp.wire import Wire
 from mta.spool.envelope import Recipient
 
+# Until it is known what this client may do.
+STRICTEST = Manner()
+
 
 class Stage:
     """How far a conversation has come: one bit each, and sets of them.
@@ -76,7 +79,7 @@ class Session:
     counts: Counts = field(default_factory=Counts)
     transaction: Transaction = field(default_factory=Transaction)
     size_limit: int = 0
-    manner: Manner = field(default_factory=Manner)
+    manner: Manner = STRICTEST
     started: float = field(default_factory=clock.monotonic)
     last_command: bytes = b""
     last_verb: bytes = b""
