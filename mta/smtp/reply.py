@@ -59,8 +59,10 @@ def _parts(line: str) -> list[bytes]:
 def _lines(code: int, status: str, lines: list[bytes]) -> bytes:
     before = f"{status} ".encode() if status else b""
     *others, last = lines
-    ahead = [b"%d-%b%b\r\n" % (code, before, line) for line in others]
-    return b"%b%d %b%b\r\n" % (b"".join(ahead), code, before, last)
+    end = b"%d %b%b\r\n" % (code, before, last)
+    if not others:
+        return end
+    return b"".join([b"%d-%b%b\r\n" % (code, before, line) for line in others]) + end
 
 
 @dataclass(frozen=True, slots=True)

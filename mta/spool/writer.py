@@ -46,8 +46,10 @@ class IdTaken(TempFail):
 def begin(spool: Spool, ticks: Ticks) -> Incoming:
     """Begin a message under a new id.  Raises TempFail."""
     for _ in range(_ATTEMPTS):
-        with suppress(IdTaken):
+        try:
             return Incoming(spool, new_id(ticks))
+        except IdTaken:
+            continue
     raise TempFail("no free message id", status="4.3.0")
 
 
