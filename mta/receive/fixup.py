@@ -60,7 +60,10 @@ class Author:
 
 def strip_final(headers: list[Header], fields: Fields) -> list[Header]:
     """Delete the headers that only a final delivery adds."""
-    if not any(_FINAL.match(header.text) for header in headers):
+    for header in headers:
+        if _FINAL.match(header.text):
+            break
+    else:
         return headers  # as it is with almost every message
     gone: set[bytes] = set()
     if fields.return_path_remove:

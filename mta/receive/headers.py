@@ -71,6 +71,15 @@ def _named(header: Header, name: bytes) -> bool:
     return header.name == name
 
 
+def message_id_of(headers: list[Header]) -> Header | None:
+    """The Message-ID: header, the first one if there are several."""
+    for header in headers:
+        # The kind tells all but a Resent-Message-ID: from it at no cost.
+        if header.kind == "I" and header.name == b"message-id":
+            return header
+    return None
+
+
 def bare_id(header: Header | None) -> str:
     """The message id as the log shows it."""
     if header is None:

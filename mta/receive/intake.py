@@ -28,9 +28,9 @@ from mta.base.text import lower, to_bytes
 from mta.expand.context import Connection
 from mta.log import events
 from mta.mail.address import split
-from mta.mail.header import Header, first, parse_block
+from mta.mail.header import Header, parse_block
 from mta.receive import fixup
-from mta.receive.headers import bare_id, changed, check_loop, tidied
+from mta.receive.headers import bare_id, changed, check_loop, message_id_of, tidied
 from mta.receive.postmark import without_postmark
 from mta.receive.received import received_header
 from mta.receive.service import Service
@@ -191,7 +191,7 @@ class Intake:
         if terms.from_headers:
             headers, recipients = self._recipients_from(headers, recipients)
         check_loop(headers, ctx.conf.smtp_in.received_headers_max)
-        had_id = first([each for each in headers if each.kind == "I"], "Message-ID")
+        had_id = message_id_of(headers)
         if terms.fixups and self._situation.message.local_fixups:
             headers = fixup.qualify(headers, ctx.conf)
             headers = fixup.complete(

@@ -70,6 +70,7 @@ class Session:
     wire: Wire
     situation: Situation
     caller: Caller | None = None
+    ctx: Context = field(init=False)  # what expansions see
     queue_only: bool = False
     stage: int = Stage.GREETED
     esmtp: bool = False
@@ -85,10 +86,8 @@ class Session:
     last_verb: bytes = b""
     is_blank: bool = False  # no ACL and no command has touched what `begin_transaction` makes
 
-    @property
-    def ctx(self) -> Context:
-        """What expansions see."""
-        return self.situation.ctx
+    def __post_init__(self) -> None:
+        self.ctx = self.situation.ctx
 
     @property
     def host_name(self) -> str:
