@@ -90,6 +90,16 @@ def quote(local_part: str) -> str:
     return f'"{escaped}"'
 
 
+def plain_path(text: str) -> tuple[str, str] | None:
+    """The same as `parse_path` for <word@domain>, whatever is allowed; None for all else.
+
+    Raises AddressError if it is too long.
+    """
+    if plain := _PLAIN.match(text):
+        return _limited(plain[1]), text[plain.end() :]
+    return None
+
+
 def parse_path(
     text: str,
     *,
@@ -103,8 +113,8 @@ def parse_path(
     The angle brackets may be missing; then the address ends at the first blank that cannot
     belong to it.  Raises AddressError.
     """
-    if plain := _PLAIN.match(text):
-        return _limited(plain[1]), text[plain.end() :]
+    if plain := plain_path(text):
+        return plain
     scanner = _Scanner(text, allow_literal=allow_literal, allow_utf8=allow_utf8)
     scanner.skip()
     address = scanner.mailbox(null_ok=null_ok)

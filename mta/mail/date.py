@@ -15,10 +15,8 @@ def rfc5322(timestamp: float) -> str:
     """The date of a header: `Mon, 23 Nov 2026 15:07:01 +0000`."""
     when = time.localtime(timestamp)
     day, month = _DAYS[when.tm_wday], _MONTHS[when.tm_mon - 1]
-    return (
-        f"{day}, {when.tm_mday:02d} {month} {when.tm_year:04d} "
-        f"{when.tm_hour:02d}:{when.tm_min:02d}:{when.tm_sec:02d} {zone(when)}"
-    )
+    # Numbers alone are left to the system: it knows names of other languages too.
+    return time.strftime(f"{day}, %d {month} %Y %H:%M:%S %z", when)
 
 
 def log_stamp(timestamp: float) -> str:

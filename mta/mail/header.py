@@ -35,7 +35,8 @@ _HEADER = re.compile(
     rb"(?![ \t\v\f])([!-9;-~\x80-\xff]*+)[ \t\v\f]*+:[^\n]*+\n(?>(?:[ \t][^\n]*+\n)*)"
 )
 _NAME = re.compile(r"[!-9;-~]+")
-_LOOSE_END = re.compile(r"\r?\n(?![ \t])")
+_LOOSE_END = re.compile(r"\n(?![ \t])")
+_LOOSE_RETURN = re.compile(r"\r\n(?![ \t])")
 
 
 class Header(NamedTuple):
@@ -72,7 +73,10 @@ def make(name: str, value: str) -> Header:
     """
     if not _NAME.fullmatch(name):
         raise ValueError(f"not a header name: {name!r}")
-    folded = _LOOSE_END.sub("\n\t", value.rstrip("\r\n"))
+    folded = value.rstrip("\r\n")
+    if "\r" in folded:
+        folded = _LOOSE_RETURN.sub("\n", folded)
+    folded = _LOOSE_END.sub("\n\t", folded)
     return Header(classify(to_bytes(name)), to_bytes(f"{name}: {folded}\n"))
 
 

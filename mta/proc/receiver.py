@@ -119,4 +119,6 @@ def _next(channel: socket.socket, ending: Ending) -> tuple[Serve, socket.socket]
         return None
     order = received.message
     assert isinstance(order, Serve)
-    return order, socket.socket(fileno=received.fds.pop())
+    # Of what kind it is need not be asked of the system: only these are handed out.
+    kind = socket.SOCK_STREAM
+    return order, socket.socket(type=kind, proto=0, fileno=received.fds.pop())

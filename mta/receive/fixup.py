@@ -28,6 +28,7 @@ _RESENT = (
     b"resent-message-id",
     b"resent-sender",
 )
+_FINAL = re.compile(rb"(?:return-path|envelope-to|delivery-date)[ \t\v\f]*:", re.IGNORECASE)
 _ADDRESSES = "BCFRST"
 _LETTERS = frozenset(string.ascii_letters + string.digits)
 # A bare name in brackets, or between the separators of the list; and what follows one up to
@@ -59,6 +60,11 @@ class Author:
 
 def strip_final(headers: list[Header], fields: Fields) -> list[Header]:
     """Delete the headers that only a final delivery adds."""
+    for header in headers:
+        if _FINAL.match(header.text):
+            break
+    else:
+        return headers  # as it is with almost every message
     gone: set[bytes] = set()
     if fields.return_path_remove:
         gone.add(b"return-path")

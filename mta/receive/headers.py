@@ -8,12 +8,19 @@ from mta.base.text import lower, to_bytes, to_text, trim
 from mta.mail.header import DELETED, Header
 
 
-def tidied(header: Header) -> Header:
-    """The header as it is kept, which others cannot read in another way.
+def tidied(headers: list[Header]) -> list[Header]:
+    """The headers as they are kept, which others cannot read in another way.
 
     NULs become question marks, and lines of blanks alone at its end go: some would take such
     a line for the end of the whole header.
     """
+    whole = b"".join([header.text for header in headers])
+    if b"\0" in whole or b" \n" in whole or b"\t\n" in whole:
+        return [_tidied(header) for header in headers]
+    return headers
+
+
+def _tidied(header: Header) -> Header:
     text = header.text
     if b"\0" in text:
         text = text.replace(b"\0", b"?")
@@ -25,6 +32,8 @@ def tidied(header: Header) -> Header:
 
 def check_loop(headers: list[Header], most: int) -> None:
     """Refuse a message that has come by too often.  Raises Reject."""
+    if len(headers) <= most:
+        return
     count = sum(1 for header in headers if header.kind == "P")
     if count > most:
         raise Reject(550, "5.4.6", 'Too many "Received" headers - suspected mail loop')
@@ -60,6 +69,15 @@ def _named(header: Header, name: bytes) -> bool:
     if name.endswith(b"*"):
         return header.name.startswith(name[:-1])
     return header.name == name
+
+
+def message_id_of(headers: list[Header]) -> Header | None:
+    """The Message-ID: header, the first one if there are several."""
+    for header in headers:
+        # The kind tells all but a Resent-Message-ID: from it at no cost.
+        if header.kind == "I" and header.name == b"message-id":
+            return header
+    return None
 
 
 def bare_id(header: Header | None) -> str:

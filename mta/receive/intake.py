@@ -16,7 +16,6 @@ the sender.  Raises Reject for what is refused and TempFail for what failed; bot
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import partial
 
 from mta.acl import engine
 from mta.acl.answer import Answer, refusal
@@ -29,9 +28,9 @@ from mta.base.text import lower, to_bytes
 from mta.expand.context import Connection
 from mta.log import events
 from mta.mail.address import split
-from mta.mail.header import Header, first, parse_block
+from mta.mail.header import Header, parse_block
 from mta.receive import fixup
-from mta.receive.headers import bare_id, changed, check_loop, tidied
+from mta.receive.headers import bare_id, changed, check_loop, message_id_of, tidied
 from mta.receive.postmark import without_postmark
 from mta.receive.received import received_header
 from mta.receive.service import Service
@@ -117,7 +116,7 @@ class Intake:
         """
         try:
             if not self._header.ended and self._failure is None:
-                self._end_header()
+                self._end_header(bytes(self._header.octets))
             if self._failure is not None:
                 raise self._failure
             return self._accept(recipients)
@@ -137,10 +136,14 @@ class Intake:
     def _collect(self, octets: bytes) -> None:
         """Add to the header until its end is seen."""
         header = self._header.octets
+        if not header and (b"\n\n" in octets or octets.startswith(b"\n")):
+            # Most messages come with all of it in one piece.
+            self._end_header(octets)
+            return
         before = max(len(header) - 1, 0)
         header += octets
         if header[:1] == b"\n" or header.find(b"\n\n", before) >= 0:
-            self._end_header()
+            self._end_header(bytes(header))
         elif len(header) > self._service.conf.smtp_in.header_maxsize:
             whole, _, rest = bytes(header).rpartition(b"\n")
             headers, body = parse_block(whole + b"\n")
@@ -149,8 +152,7 @@ class Intake:
             # A line that is no header ended the header some time ago.
             self._use_header(headers, body + rest)
 
-    def _end_header(self) -> None:
-        block = bytes(self._header.octets)
+    def _end_header(self, block: bytes) -> None:
         if self._terms.postmark is not None:
             block, sender = without_postmark(block)
             if sender is not None:
@@ -159,16 +161,18 @@ class Intake:
 
     def _use_header(self, headers: list[Header], body: bytes) -> None:
         self._header.ended = True
-        self._header.lines = headers = [tidied(header) for header in headers]
         self._header.octets = bytearray()
+        self._header.lines = headers = tidied(headers)
+        texts = [header.text for header in headers]
         smtp = self._service.conf.smtp_in
-        sizes = [len(header.text) for header in headers]
-        if sum(sizes) > smtp.header_maxsize:
+        whole = b"".join(texts)
+        if len(whole) > smtp.header_maxsize:
             raise self._long_header()
-        if smtp.header_line_maxsize and max(sizes, default=0) > smtp.header_line_maxsize:
+        most = smtp.header_line_maxsize
+        if most and len(whole) > most and len(max(texts, key=len)) > most:
             raise Reject(552, "5.3.4", "A message header line is too long")
-        lines = b"".join([header.text for header in headers]).split(b"\n")
-        self._counted.longest = max(self._counted.longest, *map(len, lines))
+        longest = max(map(len, whole.split(b"\n")))
+        self._counted.longest = max(self._counted.longest, longest)
         if body:
             self._body(body)
 
@@ -187,7 +191,7 @@ class Intake:
         if terms.from_headers:
             headers, recipients = self._recipients_from(headers, recipients)
         check_loop(headers, ctx.conf.smtp_in.received_headers_max)
-        had_id = first(headers, "Message-ID")
+        had_id = message_id_of(headers)
         if terms.fixups and self._situation.message.local_fixups:
             headers = fixup.qualify(headers, ctx.conf)
             headers = fixup.complete(
@@ -233,7 +237,7 @@ class Intake:
         """Let expansions see the message."""
         message, counted = self._situation.ctx.message, self._counted
         message.headers = headers
-        message.size = self._incoming.body_size + sum(len(each.text) for each in headers)
+        message.size = self._incoming.body_size + sum([len(each.text) for each in headers])
         message.body_linecount = counted.lines
         message.max_received_linelength = counted.longest
 
@@ -280,18 +284,28 @@ class Intake:
 
     def _envelope(self, headers: list[Header], recipients: list[Recipient]) -> Envelope:
         connection, message = self._situation.ctx.connection, self._situation.ctx.message
-        counted, caller = self._counted, self._terms.caller
-        make = _from(connection, self._service.conf.naming.primary_hostname)
-        origin = caller or self._service.ourselves()
-        now = clock.now()
-        return make(
+        counted, caller, service = self._counted, self._terms.caller, self._service
+        origin = caller or service.ourselves()
+        return Envelope(
             id=self.id,
             login=origin.login,
             uid=origin.uid,
             gid=origin.gid,
             sender=message.sender,
             received_time=message.received_time,
-            received_complete=now,
+            received_complete=clock.now(),
+            helo_name=connection.helo_name,
+            host_address=connection.host_address,
+            host_port=connection.host_port,
+            host_name=connection.host_name,
+            host_lookup_failed=connection.host_lookup_failed,
+            interface_address=connection.interface_address,
+            interface_port=connection.interface_port,
+            active_hostname=_unusual_name(service, connection),
+            ident=connection.ident,
+            received_protocol=connection.protocol,
+            auth_id=connection.authenticated_id,
+            auth_sender=connection.authenticated_sender,
             local=self._terms.is_local,
             sender_set_untrusted=self._terms.sender_set_untrusted,
             allow_unqualified_recipient=caller is not None,
@@ -302,7 +316,7 @@ class Intake:
             dsn_ret=self._terms.dsn_ret,
             dsn_envid=self._terms.dsn_envid,
             deliver_firsttime=True,
-            frozen_at=int(now) if self._situation.message.freeze else 0,
+            frozen_at=int(clock.now()) if self._situation.message.freeze else 0,
             acl_c=dict(connection.acl_c),
             acl_m=dict(message.acl_m),
             recipients=tuple(recipients),
@@ -377,29 +391,15 @@ class Intake:
         log.reject(f"{self.id} rejected from <{sender}> {who}: {text}")
 
 
+def _unusual_name(service: Service, connection: Connection) -> str:
+    """What we call ourselves to this client, "" if it is what we call ourselves to all."""
+    name = connection.active_hostname
+    return "" if name == service.conf.naming.primary_hostname else name
+
+
 class Refused(Reject):
     """An ACL refused the message; `drop` asks for the end of the connection."""
 
     def __init__(self, answer: Answer, *, drop: bool) -> None:
         self.drop = drop
         super().__init__(answer.code, answer.status, answer.text)
-
-
-def _from(connection: Connection, usual_name: str) -> partial[Envelope]:
-    """The part of an envelope that tells where a message came from."""
-    name = connection.active_hostname
-    return partial(
-        Envelope,
-        helo_name=connection.helo_name,
-        host_address=connection.host_address,
-        host_port=connection.host_port,
-        host_name=connection.host_name,
-        host_lookup_failed=connection.host_lookup_failed,
-        interface_address=connection.interface_address,
-        interface_port=connection.interface_port,
-        active_hostname="" if name == usual_name else name,
-        ident=connection.ident,
-        received_protocol=connection.protocol,
-        auth_id=connection.authenticated_id,
-        auth_sender=connection.authenticated_sender,
-    )

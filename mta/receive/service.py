@@ -65,10 +65,10 @@ class Service:
 
     def ourselves(self) -> Caller:
         """The user as whom this process runs, who is the origin of what clients send."""
-        uid, gid = os.getuid(), os.getgid()
+        uid = os.getuid()
         known = self._ourselves
-        if known is None or (known.uid, known.gid) != (uid, gid):
+        if known is None or known.uid != uid:
             # Looking up a name opens files: that is done once, not for each message.
-            known = Caller(uid, gid, users.name_of(uid), "", is_trusted=True)
+            known = Caller(uid, os.getgid(), users.name_of(uid), "", is_trusted=True)
             self._ourselves = known
         return known

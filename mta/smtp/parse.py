@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from mta.base.errors import Reject
 from mta.base.text import is_number, lower, trim, upper
-from mta.mail.address import AddressError, is_ip, parse_path, split
+from mta.mail.address import AddressError, is_ip, parse_path, plain_path, split
 
 _HELO = re.compile(r"[A-Za-z0-9.-]+")
 # RFC 3461 4; what would be a control character when it is decoded is refused.
@@ -73,6 +73,8 @@ def helo_name(argument: str) -> str | None:
 def mail_from(argument: str, manner: Manner, *, esmtp: bool) -> MailFrom:
     """Read what follows MAIL FROM:.  Raises Reject."""
     sender, rest = _path(argument, "MAIL", "sender", manner, null_ok=True)
+    if not rest:
+        return MailFrom(sender)
     values: dict[str, str] = _parameters(argument, rest)
     size, is_8bit, ret, envid = -1, False, 0, ""
     for name, value in values.items():
@@ -96,6 +98,8 @@ def mail_from(argument: str, manner: Manner, *, esmtp: bool) -> MailFrom:
 def rcpt_to(argument: str, manner: Manner, *, esmtp: bool) -> RcptTo:
     """Read what follows RCPT TO:.  Raises Reject."""
     recipient, rest = _path(argument, "RCPT", "recipient", manner, null_ok=False)
+    if not rest:
+        return RcptTo(recipient)
     flags, orcpt = 0, ""
     for name, value in _parameters(argument, rest).items():
         if name == "NOTIFY" and esmtp:
@@ -119,6 +123,8 @@ def _path(
         raise Reject(501, "5.5.4", f"{verb} must have an address operand")
     status = "5.1.7" if null_ok else "5.1.3"
     try:
+        if plain := plain_path(argument):
+            return plain
         address, rest = parse_path(
             argument,
             null_ok=null_ok,

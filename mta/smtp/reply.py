@@ -58,11 +58,11 @@ def _parts(line: str) -> list[bytes]:
 
 def _lines(code: int, status: str, lines: list[bytes]) -> bytes:
     before = f"{status} ".encode() if status else b""
-    last = len(lines) - 1
-    return b"".join(
-        b"%d%s%s%s\r\n" % (code, b" " if number == last else b"-", before, line)
-        for number, line in enumerate(lines)
-    )
+    *others, last = lines
+    end = b"%d %b%b\r\n" % (code, before, last)
+    if not others:
+        return end
+    return b"".join([b"%d-%b%b\r\n" % (code, before, line) for line in others]) + end
 
 
 @dataclass(frozen=True, slots=True)

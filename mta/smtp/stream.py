@@ -16,7 +16,6 @@ from typing import Protocol
 _TIMEVAL = struct.Struct("@ll")
 # The kernel reads 0 as "for ever"; nothing here waits for ever.
 _LEAST = 0.001
-_GLANCE = int(socket.MSG_PEEK | socket.MSG_DONTWAIT)
 
 
 class Stream(Protocol):
@@ -44,11 +43,14 @@ class Stream(Protocol):
 class SocketStream:
     """A connected socket, which this takes over."""
 
-    __slots__ = ("_timeout", "sock")
+    __slots__ = ("_input", "_timeout", "sock")
 
     def __init__(self, sock: socket.socket) -> None:
-        sock.setblocking(True)
+        if sock.gettimeout() is not None:
+            sock.setblocking(True)
         self.sock = sock
+        self._input = select.poll()
+        self._input.register(sock.fileno(), select.POLLIN)
         self._timeout = -1.0
 
     def set_timeout(self, seconds: float) -> None:
@@ -82,11 +84,7 @@ class SocketStream:
 
     def readable(self) -> bool:
         """True if `read` would not wait."""
-        try:
-            self.sock.recv(1, _GLANCE)
-        except BlockingIOError:
-            return False
-        return True
+        return bool(self._input.poll(0))
 
     def wait(self, seconds: float) -> None:
         """Wait this long, or until the other side has gone."""

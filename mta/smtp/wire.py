@@ -50,7 +50,6 @@ class Wire:
         "_buffer",
         "_lenient",
         "_output",
-        "_output_size",
         "_stream",
         "_tainted",
         "timeout",
@@ -63,8 +62,7 @@ class Wire:
         self._buffer = b""
         self._at = 0
         self._tainted = False  # what comes next belongs to a line that was refused
-        self._output: list[bytes] = []
-        self._output_size = 0
+        self._output = b""  # held back; mostly one reply, which is not copied then
         stream.set_timeout(timeout)
 
     def set_timeout(self, seconds: float) -> None:
@@ -79,10 +77,8 @@ class Wire:
         OSError.
         """
         end = self._buffer.find(b"\n", self._at)
-        if end < 0:
-            end = self._await_end(limit)
-            if end < 0:
-                return None
+        if end < 0 and (end := self._await_end(limit)) < 0:
+            return None
         line = self._buffer[self._at : end]
         self._at = end + 1
         if line[-1:] == b"\r":
@@ -102,14 +98,17 @@ class Wire:
         """Read until there is an LF; its place, or -1 at the end of input."""
         started = 0.0
         while True:
-            have = len(self._buffer)
-            if have - self._at > limit + 2:
+            rest = self._buffer[self._at :]
+            if len(rest) > limit + 2:
                 return self._skip_long()
-            if not self._fill():
+            self.flush()
+            octets = self._stream.read(READ_SIZE)
+            self._buffer, self._at = rest + octets, 0
+            if not octets:
                 return -1
-            # What is left of before has no LF; `_fill` moved it to the front.
-            if (end := self._buffer.find(b"\n")) >= 0:
-                return end
+            # What is left of before has no LF.
+            if (end := octets.find(b"\n")) >= 0:
+                return len(rest) + end
             now = clock.monotonic()
             started = started or now
             if now - started > self.timeout:
@@ -121,8 +120,9 @@ class Wire:
         last = self._buffer[-1:]
         started = clock.monotonic()
         while True:
-            self._buffer, self._at = b"", 0
-            if not self._fill():
+            self.flush()
+            self._buffer, self._at = self._stream.read(READ_SIZE), 0
+            if not self._buffer:
                 raise BadLine(TOO_LONG, seen)
             whole = last + self._buffer
             mark = b"\n" if self._lenient else b"\r\n"
@@ -145,14 +145,6 @@ class Wire:
             self._buffer, self._at = b"", 0
             self._tainted = True
         raise BadLine(BARE_LF, line)
-
-    def _fill(self) -> bool:
-        """Read more behind what is there; False at the end of input."""
-        self.flush()
-        octets = self._stream.read(READ_SIZE)
-        self._buffer = self._buffer[self._at :] + octets
-        self._at = 0
-        return bool(octets)
 
     def chunk(self) -> bytes:
         """Whatever comes next, in a piece of some size; b"" at the end of input."""
@@ -181,17 +173,14 @@ class Wire:
 
     def send(self, octets: bytes) -> None:
         """Send this when there is nothing left to read, or at `flush`."""
-        self._output.append(octets)
-        self._output_size += len(octets)
-        if self._output_size > HELD_BACK:
+        self._output += octets
+        if len(self._output) > HELD_BACK:
             self.flush()
 
     def flush(self) -> None:
         """Send everything that was held back."""
         if self._output:
-            octets = self._output[0] if len(self._output) == 1 else b"".join(self._output)
-            self._output.clear()
-            self._output_size = 0
+            octets, self._output = self._output, b""
             self._stream.write(octets)
 
     def wait(self, seconds: float) -> None:
@@ -211,5 +200,5 @@ class Wire:
 
     def close(self) -> None:
         """Close the connection; what was held back is lost."""
-        self._output.clear()
+        self._output = b""
         self._stream.close()

@@ -17,6 +17,9 @@ from mta.smtp.reply import Reply
 from mta.smtp.wire import Wire
 from mta.spool.envelope import Recipient
 
+# Until it is known what this client may do.
+STRICTEST = Manner()
+
 
 class Stage:
     """How far a conversation has come: one bit each, and sets of them.
@@ -67,6 +70,7 @@ class Session:
     wire: Wire
     situation: Situation
     caller: Caller | None = None
+    ctx: Context = field(init=False)  # what expansions see
     queue_only: bool = False
     stage: int = Stage.GREETED
     esmtp: bool = False
@@ -76,16 +80,14 @@ class Session:
     counts: Counts = field(default_factory=Counts)
     transaction: Transaction = field(default_factory=Transaction)
     size_limit: int = 0
-    manner: Manner = field(default_factory=Manner)
+    manner: Manner = STRICTEST
     started: float = field(default_factory=clock.monotonic)
     last_command: bytes = b""
     last_verb: bytes = b""
     is_blank: bool = False  # no ACL and no command has touched what `begin_transaction` makes
 
-    @property
-    def ctx(self) -> Context:
-        """What expansions see."""
-        return self.situation.ctx
+    def __post_init__(self) -> None:
+        self.ctx = self.situation.ctx
 
     @property
     def host_name(self) -> str:

@@ -26,7 +26,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import NoReturn
 
-from mta.base.text import to_bytes, to_text
+from mta.base.text import is_number, to_bytes, to_text
 from mta.base.trust import Quoted, Trusted
 from mta.mail.header import Header
 from mta.spool.envelope import Envelope, Recipient
@@ -37,7 +37,6 @@ from mta.spool.header_lines import (
     COUNT,
     FLAG,
     LINES,
-    NUMBER,
     STRANGERS,
     TEXT,
 )
@@ -71,126 +70,120 @@ _HEADER = re.compile(rb"([0-9]{3,10})([ *A-Z]) ")
 def encode(envelope: Envelope) -> bytes:
     """The octets of the -H file.  Raises SpoolError for an address that cannot be written."""
     seconds, micros = _split_time(envelope.received_time)
+    # All of it but the headers is put together as text, and made octets once.
     lines = [
-        b"%b-H" % to_bytes(envelope.id),
-        b"%b %d %d" % (_text(envelope.login[:63]), envelope.uid, envelope.gid),
-        b"<%b>" % _address(envelope.sender),
-        b"%d %d" % (seconds, envelope.warning_count),
-        b"-received_time_usec .%06d" % micros,
+        f"{envelope.id}-H",
+        f"{_text(envelope.login[:63])} {envelope.uid} {envelope.gid}",
+        f"<{_address(envelope.sender)}>",
+        f"{seconds} {envelope.warning_count}",
+        f"-received_time_usec .{micros:06d}",
     ]
     if envelope.received_complete:
-        moment = _split_time(envelope.received_complete)
-        lines.append(b"-received_time_complete %d.%06d" % moment)
+        seconds, micros = _split_time(envelope.received_complete)
+        lines.append(f"-received_time_complete {seconds}.{micros:06d}")
     _write_facts(envelope, lines)
     lines += [_other(line) for line in envelope.other]
-    _write_tree(sorted(map(_address, envelope.nonrecipients)), lines)
-    lines.append(b"%d" % len(envelope.recipients))
+    _write_tree(sorted(map(_address, envelope.nonrecipients), key=to_bytes), lines)
+    lines.append(str(len(envelope.recipients)))
     lines += [_recipient(recipient) for recipient in envelope.recipients]
-    lines += (b"", b"")
-    return b"\n".join(lines) + b"".join([_header(header) for header in envelope.headers])
+    lines += ("", "")
+    headers = [_header(header) for header in envelope.headers]
+    return to_bytes("\n".join(lines)) + b"".join(headers)
 
 
 def _split_time(time: float) -> tuple[int, int]:
     return divmod(round(time * 1_000_000), 1_000_000)
 
 
-def _write_facts(envelope: Envelope, lines: list[bytes]) -> None:
+def _write_facts(envelope: Envelope, lines: list[str]) -> None:
     # Most facts are absent most of the time: their values are fetched in one go.
-    for (kind, name, attribute), value in zip(LINES, _VALUES_OF(envelope), strict=True):
-        if kind is COUNT:
-            if not (name == "body_linecount" and envelope.spool_file_wireformat):
-                lines.append(b"-%b %d" % (name.encode(), value))
-        elif not value:
-            continue
-        elif kind is ADDRESS:
-            _write_host(envelope, name, attribute, lines)
-        elif kind is TEXT:
-            lines.append(_mark(value) + name.encode() + b" " + _text(value))
-        elif kind is FLAG:
-            lines.append(b"-" + name.encode())
-        elif kind is NUMBER:
-            lines.append(b"-%b %d" % (name.encode(), value))
-        elif kind is STRANGERS:
-            lines.append(b"-%b %b" % (name.encode(), _text(value)))
-        else:
-            _write_acl(name, value, lines)
+    for fact, value in zip(LINES, _VALUES_OF(envelope), strict=True):
+        if value:
+            kind, name, attribute = fact
+            if kind is TEXT:
+                lines.append(f"{_mark(value)}{name} {_text(value)}")
+            elif kind is FLAG:
+                lines.append(f"-{name}")
+            elif kind is ADDRESS:
+                port: int = getattr(envelope, f"{attribute}_port")
+                lines.append(f"{_mark(value)}{name} [{_text(value)}]:{port}")
+            elif kind is STRANGERS:
+                lines.append(f"-{name} {_text(value)}")
+            elif kind is ACL:
+                _write_acl(name, value, lines)
+            else:
+                _write_number(name, value, envelope, lines)
+        elif fact[0] is COUNT:
+            _write_number(fact[1], value, envelope, lines)
 
 
-def _write_host(envelope: Envelope, name: str, side: str, lines: list[bytes]) -> None:
-    address: str = getattr(envelope, f"{side}_address")
-    port: int = getattr(envelope, f"{side}_port")
-    lines.append(b"%b%b [%b]:%d" % (_mark(address), name.encode(), _text(address), port))
+def _write_number(name: str, value: int, envelope: Envelope, lines: list[str]) -> None:
+    if not (name == "body_linecount" and envelope.spool_file_wireformat):
+        lines.append(f"-{name} {value:d}")
 
 
-def _write_acl(name: str, variables: Mapping[str, str], lines: list[bytes]) -> None:
+def _write_acl(name: str, variables: Mapping[str, str], lines: list[str]) -> None:
     for key, value in sorted(variables.items()):
         if not _KEY.fullmatch(key):
             raise SpoolError(f"not the name of an ACL variable: {name}{key!r}")
-        octets = to_bytes(value)
-        start = _mark(value) + name.encode()
-        lines += (b"%b %b %d" % (start, key.encode(), len(octets)), octets)
+        lines += (f"{_mark(value)}{name} {key} {len(to_bytes(value))}", value)
 
 
-def _mark(text: str) -> bytes:
+def _mark(text: str) -> str:
     """The dashes before a name, by the trust in its value."""
     if type(text) is Trusted:
-        return b"-"
+        return "-"
     if type(text) is Quoted:
-        return b"--(%b)" % to_bytes(text.by)
-    return b"--"
+        return f"--({text.by})"
+    return "--"
 
 
-def _text(text: str) -> bytes:
+def _text(text: str) -> str:
     """Text for one line, with line breaks made harmless."""
-    return to_bytes(text if text.isprintable() else text.translate(_BREAKS))
+    return text if text.isprintable() else text.translate(_BREAKS)
 
 
-def _other(line: str) -> bytes:
+def _other(line: str) -> str:
     """A line that an earlier version of the file had."""
     if not line.startswith("-"):
         raise SpoolError(f"not a line of an envelope: {line!r}")
     return _text(line)
 
 
-def _address(address: str) -> bytes:
+def _address(address: str) -> str:
     """An address for one line; to change it would be to change where mail goes."""
     if "\n" in address or "\0" in address:
         raise SpoolError(f"line break in address {address!r}")
-    return to_bytes(address)
+    return address
 
 
-def _write_tree(names: list[bytes], lines: list[bytes]) -> None:
+def _write_tree(names: list[str], lines: list[str]) -> None:
     """A balanced tree of sorted names."""
     if not names:
-        lines.append(b"XX")
+        lines.append("XX")
         return
     pending = [(0, len(names))]
     while pending:
         low, high = pending.pop()
         middle = (low + high) // 2
         left, right = low < middle, middle + 1 < high
-        lines.append(b"%c%c %b" % (b"NY"[left], b"NY"[right], names[middle]))
+        lines.append(f"{'NY'[left]}{'NY'[right]} {names[middle]}")
         if right:
             pending.append((middle + 1, high))
         if left:
             pending.append((low, middle))
 
 
-def _recipient(to: Recipient) -> bytes:
+def _recipient(to: Recipient) -> str:
     address = _address(to.address)
     # An address such as "a b"@d1 alone could be taken for one with the number of its parent.
-    ambiguous = b" " in address and address[-1:].isdigit()  # ascii: octets
+    ambiguous = " " in address and is_number(address[-1:])
     if not (ambiguous or to.parent >= 0 or to.errors_to or to.dsn_flags or to.orcpt):
         return address
     orcpt, errors_to = _address(to.orcpt), _address(to.errors_to)
-    return b"%b %b %d,%d %b %d,%d#3" % (
-        address,
-        orcpt,
-        len(orcpt),
-        to.dsn_flags,
-        errors_to,
-        len(errors_to),
-        to.parent,
+    return (
+        f"{address} {orcpt} {len(to_bytes(orcpt))},{to.dsn_flags} "
+        f"{errors_to} {len(to_bytes(errors_to))},{to.parent}#3"
     )
 
 

@@ -46,8 +46,10 @@ class IdTaken(TempFail):
 def begin(spool: Spool, ticks: Ticks) -> Incoming:
     """Begin a message under a new id.  Raises TempFail."""
     for _ in range(_ATTEMPTS):
-        with suppress(IdTaken):
+        try:
             return Incoming(spool, new_id(ticks))
+        except IdTaken:
+            continue
     raise TempFail("no free message id", status="4.3.0")
 
 
@@ -58,6 +60,7 @@ class Incoming:
         "_directory",
         "_fd",
         "_first_line",
+        "_is_ours",
         "_made",
         "_offset",
         "body_size",
@@ -71,6 +74,7 @@ class Incoming:
         self.id = message_id
         self.body_size = 0
         self._directory = spool.place(message_id)
+        self._is_ours = spool.is_ours
         self._made: list[str] = []
         self._fd = -1
         self._first_line = to_bytes(f"{message_id}-D\n")
@@ -87,7 +91,7 @@ class Incoming:
             raise
 
     def _create(self, name: str) -> None:
-        mode = FILE_MODE if self.spool.is_ours else FOREIGN_BODY_MODE
+        mode = FILE_MODE if self._is_ours else FOREIGN_BODY_MODE
         self._fd = open_at(self._directory, name, _CREATE, mode)
         self._made.append(name)
         set_mode(self._fd, mode)
@@ -114,8 +118,11 @@ class Incoming:
         if self._first_line:
             self.write(b"")
         try:
-            draft = _write_draft(self._directory, envelope, self._made, before=self._fd)
-            os.rename(draft, f"{self.id}-H", **_within(self._directory))
+            mode = FILE_MODE if self._is_ours else FOREIGN_HEADER_MODE
+            draft = _write_draft(
+                self._directory, envelope, self._made, mode=mode, before=self._fd
+            )
+            _rename(self._directory, draft, f"{self.id}-H")
             self._made[-1] = f"{self.id}-H"
             os.fsync(self._directory)
         except (OSError, SpoolError) as error:
@@ -160,8 +167,10 @@ def rewrite(directory: int, envelope: Envelope) -> None:
     """
     made: list[str] = []
     try:
-        draft = _write_draft(directory, envelope, made, before=-1)
-        os.rename(draft, f"{envelope.id}-H", **_within(directory))
+        is_ours = os.geteuid() == os.fstat(directory).st_uid
+        mode = FILE_MODE if is_ours else FOREIGN_HEADER_MODE
+        draft = _write_draft(directory, envelope, made, mode=mode, before=-1)
+        _rename(directory, draft, f"{envelope.id}-H")
         made.clear()
         os.fsync(directory)
     except (OSError, SpoolError) as error:
@@ -172,15 +181,15 @@ def rewrite(directory: int, envelope: Envelope) -> None:
                 os.unlink(name, dir_fd=directory)
 
 
-def _write_draft(directory: int, envelope: Envelope, made: list[str], *, before: int) -> str:
+def _write_draft(
+    directory: int, envelope: Envelope, made: list[str], *, mode: int, before: int
+) -> str:
     """Write hdr.ID durably and note its name in `made` as soon as it exists.
 
     The descriptor `before`, unless it is -1, is synced first, when all is written.
     """
     octets = encode(envelope)
     name = f"hdr.{envelope.id}"
-    is_ours = os.geteuid() == os.fstat(directory).st_uid
-    mode = FILE_MODE if is_ours else FOREIGN_HEADER_MODE
     try:
         fd = open_at(directory, name, _CREATE, mode)
     except FileExistsError:
@@ -201,8 +210,8 @@ def _write_draft(directory: int, envelope: Envelope, made: list[str], *, before:
     return name
 
 
-def _within(directory: int) -> dict[str, int]:
-    return {"src_dir_fd": directory, "dst_dir_fd": directory}
+def _rename(directory: int, old: str, new: str) -> None:
+    os.rename(old, new, src_dir_fd=directory, dst_dir_fd=directory)
 
 
 def _failure(message_id: str, error: OSError | SpoolError) -> TempFail:
