@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import Enum
 
 from mta.base.trust import Trusted
+from mta.base.values import value
 from mta.route.api import Host
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ParcelRecipient:
     """One recipient of a parcel and what the transport's options may say of it.
 
@@ -31,7 +32,7 @@ class ParcelRecipient:
     orcpt: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Parcel:
     """What goes to one transport in one go: one message, one or more recipients.
 
@@ -71,7 +72,7 @@ class Result(Enum):
     FAIL = "fail"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Outcome:
     """What became of one recipient of a parcel.
 
