@@ -45,7 +45,12 @@ from mta.spool.header_lines import (
 _VALUES_OF = operator.attrgetter(
     *(f"{field}_address" if kind is ADDRESS else field for kind, _, field in LINES)
 )
-_BY_NAME = {to_bytes(name): (kind, attribute) for kind, name, attribute in LINES}
+# Kind, field and trust by the word that begins a line.
+_BY_WORD = {
+    dashes + to_bytes(name): (kind, attribute, dashes)
+    for kind, name, attribute in LINES
+    for dashes in (b"-", b"--")
+}
 
 _BREAKS = {ord("\n"): " ", 0: " "}
 _NUMBER = re.compile(rb"-?[0-9]{1,18}")
@@ -54,7 +59,9 @@ _TIME = re.compile(rb"([0-9]{1,12}) ([0-9]{1,9})")
 _FRACTION = re.compile(rb"\.([0-9]{6})")
 _MOMENT = re.compile(rb"([0-9]{1,12})\.([0-9]{6})")
 _HOST = re.compile(rb"\[([^\[\]]*)\](?::([0-9]{1,5}))?")
-_VARIABLE = re.compile(rb"(-{1,2})(?:\(([A-Za-z0-9_]+)\))?([A-Za-z0-9_]+)(?: ([^\n]*))?\n")
+_VARIABLE = re.compile(
+    rb"(-{1,2})(?:\(([A-Za-z0-9_]+)\))?([A-Za-z0-9_]+)(?: (.*))?", re.DOTALL
+)
 _KEY = re.compile(r"[0-9A-Za-z_]+")
 _VALUE = re.compile(rb"([0-9A-Za-z_]+) ([0-9]{1,10})")
 _EXTRA = re.compile(rb"(.*) ([0-9]{1,6}),(-?[0-9]{1,7})#([0-9]{1,3})", re.DOTALL)
@@ -285,78 +292,77 @@ class _Facts:
         """Read them all."""
         file, octets = self.file, self.file.octets
         while octets.startswith(b"-", file.at):
-            match = _VARIABLE.match(octets, file.at)
-            if match is None:
-                self.other.append(to_text(file.line()))
-                continue
-            file.at = match.end()
-            dashes, quoter, name, value = match.groups()
-            if known := _BY_NAME.get(name):
-                self.fact(*known, value, dashes, quoter)
-            elif not self.moment(name, value):
-                self.unknown(match[0][:-1], name, value, dashes)
+            line = file.line()
+            word, _, value = line.partition(b" ")
+            if known := _BY_WORD.get(word):
+                self.fact(*known, value, b"")
+            else:
+                self.rare(line)
 
-    def moment(self, name: bytes, value: bytes | None) -> bool:
+    def rare(self, line: bytes) -> None:
+        """A time, what was quoted for a look-up, or a line that we do not know."""
+        match = _VARIABLE.fullmatch(line)
+        if match is None:
+            self.other.append(to_text(line))
+            return
+        dashes, quoter, name, value = match.groups(b"")
+        if known := _BY_WORD.get(dashes + name):
+            self.fact(*known, value, quoter)
+        elif not self.moment(name, value):
+            self.unknown(line, name, value, dashes)
+
+    def moment(self, name: bytes, value: bytes) -> bool:
         """The two times, which Exim cuts into seconds and a fraction."""
         if name == b"received_time_usec":
-            fraction = _FRACTION.fullmatch(value or b"") or self.file.fail(
-                "received_time_usec"
-            )
+            fraction = _FRACTION.fullmatch(value) or self.file.fail("received_time_usec")
             self.received_time += int(fraction[1]) / 1_000_000
         elif name == b"received_time_complete":
-            time = _MOMENT.fullmatch(value or b"") or self.file.fail("received_time_complete")
+            time = _MOMENT.fullmatch(value) or self.file.fail("received_time_complete")
             self.received_complete = int(time[1]) + int(time[2]) / 1_000_000
         else:
             return False
         return True
 
-    def unknown(self, line: bytes, name: bytes, value: bytes | None, dashes: bytes) -> None:
+    def unknown(self, line: bytes, name: bytes, value: bytes, dashes: bytes) -> None:
         """Keep a line that we do not know; -acl is how Exim once wrote its 20 variables."""
-        old = _VALUE.fullmatch(value or b"") if name == b"acl" else None
+        old = _VALUE.fullmatch(value) if name == b"acl" else None
         if not (old and old[1].isdigit() and len(old[1]) < 3):  # ascii: octets
             self.other.append(to_text(line))
             return
         number = int(old[1])
         family, number = ("c", number) if number < 10 else ("m", number - 10)
-        self.variable(family, b"%d %b" % (number, old[2]), dashes, None)
+        self.variable(family, b"%d %b" % (number, old[2]), dashes, b"")
 
     def fact(
-        self,
-        kind: str,
-        attribute: str,
-        value: bytes | None,
-        dashes: bytes,
-        quoter: bytes | None,
+        self, kind: str, attribute: str, dashes: bytes, value: bytes, quoter: bytes
     ) -> None:
         """One line of the table."""
         if kind is FLAG:
             self.found[attribute] = True
         elif kind is TEXT:
-            self.found[attribute] = _restore(value or b"", dashes, quoter)
+            self.found[attribute] = _restore(value, dashes, quoter)
         elif kind is STRANGERS:
-            self.found[attribute] = to_text(value or b"")
+            self.found[attribute] = to_text(value)
         elif kind is ADDRESS:
-            host = _HOST.fullmatch(value or b"") or self.file.fail(f"{attribute}_address")
-            self.found[f"{attribute}_address"] = _restore(host[1], dashes, None)
+            host = _HOST.fullmatch(value) or self.file.fail(f"{attribute}_address")
+            self.found[f"{attribute}_address"] = _restore(host[1], dashes, b"")
             self.found[f"{attribute}_port"] = int(host[2] or 0)
         elif kind is ACL:
             self.variable(attribute[-1], value, dashes, quoter)
         else:
-            number = _NUMBER.fullmatch(value or b"") or self.file.fail(attribute)
+            number = _NUMBER.fullmatch(value) or self.file.fail(attribute)
             self.found[attribute] = int(number[0])
 
-    def variable(
-        self, family: str, value: bytes | None, dashes: bytes, quoter: bytes | None
-    ) -> None:
+    def variable(self, family: str, value: bytes, dashes: bytes, quoter: bytes) -> None:
         """One ACL variable; its value may have line breaks and is measured in octets."""
-        match = _VALUE.fullmatch(value or b"") or self.file.fail("an ACL variable")
+        match = _VALUE.fullmatch(value) or self.file.fail("an ACL variable")
         text = self.file.take(int(match[2]))
         if self.file.take(1) != b"\n":
             self.file.fail("the length of an ACL variable")
         self.acl[family][match[1].decode("ascii")] = _restore(text, dashes, quoter)
 
 
-def _restore(octets: bytes, dashes: bytes, quoter: bytes | None) -> str:
+def _restore(octets: bytes, dashes: bytes, quoter: bytes) -> str:
     """Text with the mark that it had when it was written."""
     text = to_text(octets)
     if dashes == b"-":
