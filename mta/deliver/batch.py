@@ -7,9 +7,8 @@ are the same, up to the transport's limit.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from mta.base.errors import ConfigError, ExpansionFail, TempFail
+from mta.base.values import value
 from mta.config.template import Template
 from mta.deliver.codes import EXPAND_FAIL
 from mta.deliver.context import place_of
@@ -25,7 +24,7 @@ from mta.transport.engine import Transport
 MOST_RECIPIENTS = 1000  # of a parcel whatever the transport says
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Whole:
     """What all parcels of a message have in common."""
 
@@ -42,7 +41,7 @@ class Whole:
     values: dict[str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Batch:
     """A job and the items it carries, in the order of its recipients."""
 

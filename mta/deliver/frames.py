@@ -13,8 +13,7 @@ in their own configuration.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from mta.base.values import value
 from mta.transport.api import Outcome, Result
 from mta.unix.frames import frame
 
@@ -23,7 +22,7 @@ ENDED = "the delivery process ended unexpectedly"
 
 
 @frame("start")
-@dataclass(frozen=True, slots=True)
+@value
 class Start:
     """Start a worker for this transport as this user and group ("" for what the transport
     says; remote transports run as the network user whatever is asked)."""
@@ -35,7 +34,7 @@ class Start:
 
 
 @frame("refused")
-@dataclass(frozen=True, slots=True)
+@value
 class Refused:
     """The worker was not started, and why; `permanent` is 1 where asking again is useless."""
 
@@ -44,7 +43,7 @@ class Refused:
 
 
 @frame("carry")
-@dataclass(frozen=True, slots=True)
+@value
 class Carry:
     """Deliver this parcel; one that is too large for a frame comes in a sealed memory file."""
 
@@ -54,7 +53,7 @@ class Carry:
 
 
 @frame("outcome")
-@dataclass(frozen=True, slots=True)
+@value
 class OutcomeFrame:
     """An Outcome on its way; `left` is how many more there are of this parcel."""
 

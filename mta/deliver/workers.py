@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 
 from mta.base import clock
 from mta.base.errors import ProtocolError, describe
+from mta.base.values import value
 from mta.deliver.codes import NO_USER, UNKNOWN
 from mta.deliver.frames import ENDED, IN_LINE, Carry, OutcomeFrame, Refused, Start, unpack
 from mta.transport import parcel as parcels
@@ -38,7 +39,7 @@ INLINE = 48 << 10  # octets of a parcel that travel in the frame
 _ANSWERS = (OutcomeFrame, Refused)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Job:
     """A parcel, and as whom it is to be carried ("" leaves that to the launcher)."""
 

@@ -8,8 +8,9 @@ An empty text, 0 and False mean that the line is absent.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from mta.base.values import value
 from mta.mail.header import Header
 
 # The bits of Recipient.dsn_flags: what NOTIFY= said, and that ORCPT= was given (RFC 3461).
@@ -23,7 +24,7 @@ RET_FULL = 1
 RET_HEADERS = 2
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Recipient:
     """One address that the message is for.
 
@@ -38,7 +39,7 @@ class Recipient:
     parent: int = -1
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Envelope:
     """Who sent a message and how it came, who must still get it, and its headers."""
 

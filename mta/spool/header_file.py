@@ -44,7 +44,12 @@ from mta.spool.header_lines import (
 _VALUES_OF = operator.attrgetter(
     *(f"{field}_address" if kind is ADDRESS else field for kind, _, field in LINES)
 )
-_BY_NAME = {to_bytes(name): (kind, attribute) for kind, name, attribute in LINES}
+# Kind, field and trust by the word that begins a line.
+_BY_WORD = {
+    dashes + to_bytes(name): (kind, attribute, dashes)
+    for kind, name, attribute in LINES
+    for dashes in (b"-", b"--")
+}
 
 _BREAKS = {ord("\n"): " ", 0: " "}
 _NUMBER = re.compile(rb"-?[0-9]{1,18}")
@@ -208,8 +213,8 @@ def decode(octets: bytes, message_id: str) -> Envelope:
         file.fail("the sender")
     time = _TIME.fullmatch(file.line()) or file.fail("the time of arrival")
     facts = _Facts(file, float(time[1]))
-    line = facts.read()
-    nonrecipients = _read_tree(file, line)
+    facts.read()
+    nonrecipients = _read_tree(file)
     recipients = _read_recipients(file)
     if file.line():
         file.fail("an empty line before the headers is missing")
@@ -228,19 +233,18 @@ def decode(octets: bytes, message_id: str) -> Envelope:
         nonrecipients=nonrecipients,
         recipients=recipients,
         headers=_read_headers(file),
-        **{"tls_resumption": "", **facts.found},  # type: ignore[arg-type]  # checked in _Facts
+        **facts.found,  # type: ignore[arg-type]  # checked in _Facts
     )
 
 
 class _File:
     """The octets of a -H file and the place that reading has reached."""
 
-    __slots__ = ("at", "lines", "octets")
+    __slots__ = ("at", "octets")
 
     def __init__(self, octets: bytes) -> None:
         self.octets = octets
         self.at = 0
-        self.lines = 0
 
     def line(self) -> bytes:
         """The next line, without its end."""
@@ -249,7 +253,6 @@ class _File:
             self.fail("the file is cut short")
         line = self.octets[self.at : end]
         self.at = end + 1
-        self.lines += 1
         return line
 
     def take(self, size: int) -> bytes:
@@ -261,7 +264,8 @@ class _File:
         return part
 
     def fail(self, reason: str) -> NoReturn:
-        raise SpoolError(f"format error near line {self.lines}: {reason}")
+        line = self.octets.count(b"\n", 0, self.at)
+        raise SpoolError(f"format error near line {line}: {reason}")
 
 
 class _Facts:
@@ -273,98 +277,88 @@ class _Facts:
         self.file = file
         self.received_time = received_time
         self.received_complete = 0.0
-        self.found: dict[str, str | int | bool] = {}
+        self.found: dict[str, str | int | bool] = {"tls_resumption": ""}
         self.acl: dict[str, dict[str, str]] = {"c": {}, "m": {}}
         self.other: list[str] = []
 
-    def read(self) -> bytes:
-        """Read them all and return the line behind them."""
-        while (line := self.file.line()).startswith(b"-"):
-            match = _VARIABLE.fullmatch(line)
-            if not match:
-                self.other.append(to_text(line))
-                continue
-            dashes, quoter, name, value = match.groups()
-            trusted = len(dashes) == 1
-            if known := _BY_NAME.get(name):
-                kind, attribute = known
-                if kind is ACL:
-                    self.variable(attribute[-1], value, trusted=trusted, quoter=quoter)
-                else:
-                    self.fact(kind, attribute, value, trusted=trusted, quoter=quoter)
-            elif not self.moment(name, value):
-                self.unknown(line, name, value, trusted=trusted)
-        return line
+    def read(self) -> None:
+        """Read them all."""
+        file, octets = self.file, self.file.octets
+        while octets.startswith(b"-", file.at):
+            line = file.line()
+            word, _, value = line.partition(b" ")
+            if known := _BY_WORD.get(word):
+                self.fact(*known, value, b"")
+            else:
+                self.rare(line)
 
-    def moment(self, name: bytes, value: bytes | None) -> bool:
+    def rare(self, line: bytes) -> None:
+        """A time, what was quoted for a look-up, or a line that we do not know."""
+        match = _VARIABLE.fullmatch(line)
+        if match is None:
+            self.other.append(to_text(line))
+            return
+        dashes, quoter, name, value = match.groups(b"")
+        if known := _BY_WORD.get(dashes + name):
+            self.fact(*known, value, quoter)
+        elif not self.moment(name, value):
+            self.unknown(line, name, value, dashes)
+
+    def moment(self, name: bytes, value: bytes) -> bool:
         """The two times, which Exim cuts into seconds and a fraction."""
         if name == b"received_time_usec":
-            fraction = _FRACTION.fullmatch(value or b"") or self.file.fail(
-                "received_time_usec"
-            )
+            fraction = _FRACTION.fullmatch(value) or self.file.fail("received_time_usec")
             self.received_time += int(fraction[1]) / 1_000_000
         elif name == b"received_time_complete":
-            time = _MOMENT.fullmatch(value or b"") or self.file.fail("received_time_complete")
+            time = _MOMENT.fullmatch(value) or self.file.fail("received_time_complete")
             self.received_complete = int(time[1]) + int(time[2]) / 1_000_000
         else:
             return False
         return True
 
-    def unknown(self, line: bytes, name: bytes, value: bytes | None, *, trusted: bool) -> None:
+    def unknown(self, line: bytes, name: bytes, value: bytes, dashes: bytes) -> None:
         """Keep a line that we do not know; -acl is how Exim once wrote its 20 variables."""
-        old = _VALUE.fullmatch(value or b"") if name == b"acl" else None
+        old = _VALUE.fullmatch(value) if name == b"acl" else None
         if not (old and old[1].isdigit() and len(old[1]) < 3):  # ascii: octets
             self.other.append(to_text(line))
             return
         number = int(old[1])
         family, number = ("c", number) if number < 10 else ("m", number - 10)
-        rest = b"%d %b" % (number, old[2])
-        self.variable(family, rest, trusted=trusted, quoter=None)
+        self.variable(family, b"%d %b" % (number, old[2]), dashes, b"")
 
     def fact(
-        self,
-        kind: str,
-        attribute: str,
-        value: bytes | None,
-        *,
-        trusted: bool,
-        quoter: bytes | None,
+        self, kind: str, attribute: str, dashes: bytes, value: bytes, quoter: bytes
     ) -> None:
         """One line of the table."""
         if kind is FLAG:
             self.found[attribute] = True
-            return
-        value = value or b""
-        if kind is TEXT:
-            self.found[attribute] = _restore(value, trusted=trusted, quoter=quoter)
+        elif kind is TEXT:
+            self.found[attribute] = _restore(value, dashes, quoter)
         elif kind is STRANGERS:
             self.found[attribute] = to_text(value)
         elif kind is ADDRESS:
             host = _HOST.fullmatch(value) or self.file.fail(f"{attribute}_address")
-            text = _restore(host[1], trusted=trusted, quoter=None)
-            self.found[f"{attribute}_address"] = text
+            self.found[f"{attribute}_address"] = _restore(host[1], dashes, b"")
             self.found[f"{attribute}_port"] = int(host[2] or 0)
+        elif kind is ACL:
+            self.variable(attribute[-1], value, dashes, quoter)
         else:
-            if not _NUMBER.fullmatch(value):
-                self.file.fail(attribute)
-            self.found[attribute] = int(value)
+            number = _NUMBER.fullmatch(value) or self.file.fail(attribute)
+            self.found[attribute] = int(number[0])
 
-    def variable(
-        self, family: str, value: bytes | None, *, trusted: bool, quoter: bytes | None
-    ) -> None:
+    def variable(self, family: str, value: bytes, dashes: bytes, quoter: bytes) -> None:
         """One ACL variable; its value may have line breaks and is measured in octets."""
-        match = _VALUE.fullmatch(value or b"") or self.file.fail("an ACL variable")
+        match = _VALUE.fullmatch(value) or self.file.fail("an ACL variable")
         text = self.file.take(int(match[2]))
         if self.file.take(1) != b"\n":
             self.file.fail("the length of an ACL variable")
-        restored = _restore(text, trusted=trusted, quoter=quoter)
-        self.acl[family][match[1].decode("ascii")] = restored
+        self.acl[family][match[1].decode("ascii")] = _restore(text, dashes, quoter)
 
 
-def _restore(octets: bytes, *, trusted: bool, quoter: bytes | None) -> str:
+def _restore(octets: bytes, dashes: bytes, quoter: bytes) -> str:
     """Text with the mark that it had when it was written."""
     text = to_text(octets)
-    if trusted:
+    if dashes == b"-":
         return Trusted(text)
     if quoter:
         quoted = Quoted(text)
@@ -373,8 +367,9 @@ def _restore(octets: bytes, *, trusted: bool, quoter: bytes | None) -> str:
     return text
 
 
-def _read_tree(file: _File, line: bytes) -> frozenset[str]:
-    """The names in a tree of any shape, whose first line was read already."""
+def _read_tree(file: _File) -> frozenset[str]:
+    """The names in a tree of any shape."""
+    line = file.line()
     if line == b"XX":
         return frozenset()
     names: list[str] = []
@@ -440,12 +435,13 @@ def _read_headers(file: _File) -> tuple[Header, ...]:
     headers: list[Header] = []
     while at < size:
         match = _HEADER.match(octets, at) or file.fail("the start of a header")
+        length, kind = match.groups()
         start = match.end()
-        at = start + int(match[1])
+        at = start + int(length)
         text = octets[start:at]
         if at > size or not text.endswith(b"\n"):
             file.fail("the length of a header")
-        headers.append(Header(match[2].decode("ascii"), text))
+        headers.append(Header(kind.decode("ascii"), text))
     return tuple(headers)
 
 

@@ -55,9 +55,16 @@ class Message:
     )
 
     def __init__(
-        self, spool: Spool, directory: int, data_fd: int, envelope: Envelope, *, journal: bool
+        self,
+        spool: Spool,
+        directory: int,
+        data_fd: int,
+        envelope: Envelope,
+        *,
+        size: int,
+        journal: bool,
     ) -> None:
-        """Use `open_message`."""
+        """Use `open`; `size` is that of -D."""
         self._spool = spool
         self._directory = directory
         self._journal = -1
@@ -68,7 +75,7 @@ class Message:
         self.data_fd = data_fd
         self.has_journal = journal
         self.body_offset = len(envelope.id) + 3
-        self.body_size = os.fstat(data_fd).st_size - self.body_offset
+        self.body_size = size - self.body_offset
 
     @classmethod
     def open(cls, spool: Spool, message_id: str, *, lock: bool = True) -> Message | None:
@@ -98,16 +105,23 @@ class Message:
         fd = open_at(directory, name, os.O_RDWR if lock else os.O_RDONLY)
         try:
             status = _checked(spool, fd, name)
-            if lock and not _own(fd, directory, name, status):
-                os.close(fd)
-                return None
+            if lock:
+                owned = _own(fd, directory, name, status)
+                if owned is None:
+                    os.close(fd)
+                    return None
+                status = owned
             envelope = _read_envelope(spool, directory, message_id)
             # Only now: without a -H, a -D may be anything that a crash has left.
             _check_first_line(fd, name)
             done = _read_journal(spool, directory, message_id)
             if done:
                 envelope = replace(envelope, nonrecipients=envelope.nonrecipients.union(done))
-            return cls(spool, directory, fd, envelope, journal=done is not None)
+            if not lock:
+                # It may have grown until its -H was there.
+                status = os.fstat(fd)
+            size, journal = status.st_size, done is not None
+            return cls(spool, directory, fd, envelope, size=size, journal=journal)
         except BaseException:
             os.close(fd)
             raise
@@ -264,16 +278,17 @@ def _no_header_alone(spool: Spool, message_id: str) -> None:
             raise SpoolError(f"{message_id}-D: is missing")
 
 
-def _own(fd: int, directory: int, name: str, status: os.stat_result) -> bool:
-    """Lock the file; False if another has it, or if the name was gone when we had the lock."""
+def _own(fd: int, directory: int, name: str, status: os.stat_result) -> os.stat_result | None:
+    """Lock the file: its status then, or None if another has it, or if the name was gone when
+    we had the lock."""
     # Exim locks the first line; so do we, or we would not see each other.
     if not take_lock(fd, len(name) + 1):
-        return False
+        return None
     try:
         now = os.stat(name, dir_fd=directory, follow_symlinks=False)
     except FileNotFoundError:
-        return False
-    return (now.st_ino, now.st_dev) == (status.st_ino, status.st_dev)
+        return None
+    return now if (now.st_ino, now.st_dev) == (status.st_ino, status.st_dev) else None
 
 
 def _checked(spool: Spool, fd: int, name: str) -> os.stat_result:
@@ -308,8 +323,8 @@ def _read_file(spool: Spool, directory: int, name: str) -> bytes:
     """The whole of a file of ours.  Raises FileNotFoundError."""
     fd = open_at(directory, name, os.O_RDONLY)
     try:
-        _checked(spool, fd, name)
-        octets = read_all(fd, HEADER_FILE_LIMIT)
+        size = _checked(spool, fd, name).st_size
+        octets = read_all(fd, HEADER_FILE_LIMIT, size=size)
     finally:
         os.close(fd)
     if octets is None:

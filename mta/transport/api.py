@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field
 from enum import Enum
 
 from mta.base.trust import Trusted
+from mta.base.values import value
 from mta.route.api import Host
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ParcelRecipient:
     """One recipient of a parcel and what the transport's options may say of it.
 
@@ -31,7 +32,7 @@ class ParcelRecipient:
     orcpt: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Parcel:
     """What goes to one transport in one go: one message, one or more recipients.
 
@@ -71,7 +72,7 @@ class Result(Enum):
     FAIL = "fail"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Outcome:
     """What became of one recipient of a parcel.
 
@@ -104,4 +105,18 @@ class Outcome:
 
     def about(self, address: str) -> Outcome:
         """The same said of another recipient."""
-        return replace(self, address=address)
+        return Outcome(
+            address,
+            self.result,
+            self.text,
+            self.status,
+            self.code,
+            self.host,
+            self.host_address,
+            self.port,
+            self.host_error,
+            self.message_error,
+            self.remote_text,
+            self.reused,
+            self.file,
+        )

@@ -42,7 +42,7 @@ def _connection(values: dict[str, str]) -> Connection:
         ident=values.get("sender_ident", ""),
         authenticated_id=values.get("authenticated_id", ""),
         authenticated_sender=values.get("authenticated_sender", ""),
-        acl_c={name[5:]: text for name, text in values.items() if name.startswith("acl_c")},
+        acl_c=_variables(values, "acl_c"),
     )
 
 
@@ -58,7 +58,7 @@ def _message(parcel: Parcel) -> Message:
         body_linecount=_number(values.get("body_linecount", "")),
         max_received_linelength=_number(values.get("max_received_linelength", "")),
         body_start=_body_of(parcel),
-        acl_m={name[5:]: text for name, text in values.items() if name.startswith("acl_m")},
+        acl_m=_variables(values, "acl_m"),
         return_path=parcel.sender,
         originator_uid=_number(values.get("originator_uid", "-1")),
         originator_gid=_number(values.get("originator_gid", "-1")),
@@ -96,7 +96,13 @@ def _place(parcel: Parcel, recipient: ParcelRecipient) -> Place:
     )
 
 
+def _variables(values: dict[str, str], prefix: str) -> dict[str, str]:
+    return {name[5:]: text for name, text in values.items() if name[:5] == prefix}
+
+
 def _number(text: str) -> int:
+    if not text:
+        return 0
     digits = text.removeprefix("-")
     return (
         int(text) if digits.isascii() and digits.isdigit() and len(digits) < 18 else 0

@@ -1,17 +1,21 @@
-"""A parcel as it travels to the process that delivers it: one line of contents, then octets.
+"""A parcel as it travels to the process that delivers it: sizes, marks, texts, headers.
 
-The line names each field as `key:mark:length`, blanks between; the octets follow it in the
-same order, with nothing between them.  The mark says what they are: b octets, s text, t
-trusted text, i an integer, f a time, to the microsecond.  `recipient` and `host` begin a new
-one of these, and what follows belongs to it.  `values` is any number of names, each with an
-equals sign and its text, NULs between; a text with a NUL in it has a `value` to itself.  What
-has its default is left out.
+    sizes     octets of the texts and of the headers, and how many header lines are added and
+              names of headers removed: four numbers, blanks between; LF
+    marks     a letter for each text: s text, t trusted text, n none at all; in three words:
+              the parcel with its header changes and hosts, the recipients, the values; LF
+    texts     in the order of the fields below, US (octet 31) between them
+    headers   as they are
+
+A host has four texts, a recipient twelve, of which three may be none; then come the names of
+the values, and the values.  Numbers are digits, a time is written to the microsecond.  Within
+a text US is written as ESC 1, and ESC as ESC 2.
 
 A parcel that fits into a frame travels in it; a larger one in a sealed memory file.
 
 Who trusts whom: the sender runs as the mail user, which decides what is delivered where, but
 not as whom or with which command.  The reader takes the trust marks of text from it and
-nothing else: every key, mark, length, number and count is checked, and a memory file must be
+nothing else: every size, mark, number and count is checked, and a memory file must be
 sealed, so that nothing changes while it is read.  Whoever has taken over the mail user can
 therefore have the administrator's own deliveries made with values of his choice, and no more.
 
@@ -23,10 +27,11 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-from dataclasses import MISSING, fields
+from collections.abc import Sequence
+from operator import attrgetter
 
 from mta.base.errors import ProtocolError
-from mta.base.text import is_number, to_bytes, to_text
+from mta.base.text import to_bytes, to_text
 from mta.base.trust import Trusted
 from mta.route.api import Host
 from mta.transport.api import Parcel, ParcelRecipient
@@ -34,234 +39,209 @@ from mta.transport.api import Parcel, ParcelRecipient
 LIMIT = 16 << 20  # octets; the headers of one message and the recipients of one parcel
 MOST_RECIPIENTS = 20_000
 MOST_HOSTS = 1000
-MOST_VALUES = 5000
+MOST_VALUES = 5000  # and header lines added, and names of headers removed
 
 _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
-_APART = ("recipients", "hosts", "values", "headers_add", "headers_remove", "body")
+_US, _ESC = "\x1f", "\x1b"
+_ESCAPED = re.compile("\x1b(.?)", re.DOTALL)
+_MEANT = {"1": _US, "2": _ESC}
+_MARKS = {Trusted: "t", type(None): "n"}
 
-# The kinds of the plain fields, by name.  Whatever is not listed is text.
-_KINDS = {
-    "headers": "b",
-    "body_offset": "i",
-    "body_size": "i",
-    "received_time": "f",
-    "is_8bit": "i",
-    "dsn_flags": "i",
-    "port": "i",
-    "preference": "i",
-}
+_PARCEL = attrgetter(
+    "message_id", "transport", "router", "sender", "file", "pipe", "dsn_envid", "dsn_ret"
+)
+_RECIPIENT = attrgetter(
+    "address",
+    "origin",
+    "local_part",
+    "domain",
+    "prefix",
+    "suffix",
+    "local_part_data",
+    "domain_data",
+    "home",
+    "address_data",
+    "orcpt",
+)
+# How many texts each has, with its numbers.
+_OF_PARCEL, _OF_HOST, _OF_RECIPIENT = 12, 4, 12
+
+_START = re.compile(
+    rb"([0-9]{1,8}) ([0-9]{1,8}) ([0-9]{1,8}) ([0-9]{1,8})\n"
+    rb"([st]{12,}) ((?:[st]{6}[nst]{3}[st]{3})+) ([st]*)\n"
+)
 # int and float would take more than that: signs, blanks, underscores, digits of any script.
-_NUMBERS = {
-    "i": (re.compile(rb"-1|[0-9]{1,18}"), int),
-    "f": (re.compile(rb"[0-9]{1,18}(?:\.[0-9]{1,6})?"), float),
-}
-
-
-def _defaults(cls: type) -> dict[str, object]:
-    """The plain fields of a class with their defaults; MISSING where one must be given."""
-    return {each.name: each.default for each in fields(cls) if each.name not in _APART}
-
-
-_PARCEL = _defaults(Parcel)
-_RECIPIENT = _defaults(ParcelRecipient)
-_HOST = _defaults(Host)
-
-
-class _Writer:
-    """The line of contents and the octets, while they grow."""
-
-    __slots__ = ("contents", "octets")
-
-    def __init__(self) -> None:
-        self.contents: list[str] = []
-        self.octets: list[bytes] = []
-
-    def put(self, key: str, mark: str, octets: bytes) -> None:
-        """One more field."""
-        self.contents.append(f"{key}:{mark}:{len(octets)}")
-        self.octets.append(octets)
-
-    def text(self, key: str, text: str) -> None:
-        """One more text, with its trust."""
-        self.put(key, "t" if type(text) is Trusted else "s", to_bytes(text))
-
-    def fields(self, value: object, defaults: dict[str, object]) -> None:
-        """The plain fields of a value that have not their default."""
-        for name, default in defaults.items():
-            given = getattr(value, name)
-            if given is None or given == default:
-                continue
-            if isinstance(given, str):
-                self.text(name, given)
-            elif type(given) is bytes:
-                self.put(name, "b", given)
-            elif isinstance(given, float):
-                self.put(name, "f", b"%.6f" % given)
-            else:
-                self.put(name, "i", b"%d" % given)
-
-    def values(self, values: dict[str, str]) -> None:
-        """Names and texts, those of one trust together."""
-        for mark in "st":
-            some = [
-                f"{name}={text}"
-                for name, text in values.items()
-                if (type(text) is Trusted) == (mark == "t")
-            ]
-            for each in [each for each in some if "\0" in each]:
-                self.put("value", mark, to_bytes(each))
-                some.remove(each)
-            if some:
-                self.put("values", mark, to_bytes("\0".join(some)))
+_NUMBER = re.compile(r"-1|[0-9]{1,18}")
+_TIME = re.compile(r"[0-9]{1,18}(?:\.[0-9]{1,6})?")
 
 
 def encode(parcel: Parcel) -> bytes:
     """The octets of a parcel, without its body.  Raises ProtocolError for too many."""
-    writer = _Writer()
-    writer.fields(parcel, _PARCEL)
-    for header in parcel.headers_add:
-        writer.text("add", header)
-    for header in parcel.headers_remove:
-        writer.text("remove", header)
+    own: list[str] = [
+        *_PARCEL(parcel),
+        f"{parcel.received_time:.6f}",
+        str(parcel.body_offset),
+        str(parcel.body_size),
+        "1" if parcel.is_8bit else "0",
+        *parcel.headers_add,
+        *parcel.headers_remove,
+    ]
     for host in parcel.hosts:
-        writer.put("host", "s", b"")
-        writer.fields(host, _HOST)
+        preference = "" if host.preference is None else str(host.preference)
+        own += (host.name, host.address, str(host.port), preference)
+    recipients: list[str | None] = []
     for recipient in parcel.recipients:
-        writer.put("recipient", "s", b"")
-        writer.fields(recipient, _RECIPIENT)
-    writer.values(parcel.values)
-    octets = b"%b\n%b" % (" ".join(writer.contents).encode(), b"".join(writer.octets))
+        recipients += (*_RECIPIENT(recipient), str(recipient.dsn_flags))
+    values = [*parcel.values, *parcel.values.values()]
+    texts = to_bytes(_joined([*own, *[text or "" for text in recipients], *values]))
+    start = (
+        f"{len(texts)} {len(parcel.headers)}"
+        f" {len(parcel.headers_add)} {len(parcel.headers_remove)}\n"
+        f"{_marks(own)} {_marks(recipients)} {_marks(values)}\n"
+    )
+    octets = b"%b%b%b" % (start.encode(), texts, parcel.headers)
     if len(octets) > LIMIT:
         raise ProtocolError(f"the parcel of {parcel.message_id} is too large: {len(octets)}")
     return octets
 
 
+def _marks(texts: Sequence[str | None]) -> str:
+    return "".join([_MARKS.get(type(text), "s") for text in texts])
+
+
+def _joined(texts: list[str]) -> str:
+    joined = _US.join(texts)
+    if _ESC not in joined and joined.count(_US) == len(texts) - 1:
+        return joined
+    return _US.join(
+        [text.replace(_ESC, _ESC + "2").replace(_US, _ESC + "1") for text in texts]
+    )
+
+
 def decode(octets: bytes, body: int) -> Parcel:
     """The parcel in these octets; `body` is the descriptor that came with them."""
-    contents, newline, _ = octets.partition(b"\n")
-    if not newline:
-        raise ProtocolError(f"not the contents of a parcel: {octets[:40]!r}")
-    builder = _Builder()
-    at = len(contents) + 1
-    for entry in to_text(contents).split(" "):
-        key, _, rest = entry.partition(":")
-        mark, _, length = rest.partition(":")
-        if not is_number(length) or len(length) > 8:
-            raise ProtocolError(f"not a field of a parcel: {entry[:40]!r}")
-        stop = at + int(length)
-        if stop > len(octets):
-            raise ProtocolError("a field of a parcel is cut short")
-        builder.take(key, mark, octets[at:stop])
-        at = stop
-    if at != len(octets):
-        raise ProtocolError("a parcel with more than its contents")
-    return builder.finish(body)
+    start = _START.match(octets)
+    if start is None:
+        raise ProtocolError(f"not the start of a parcel: {octets[:40]!r}")
+    first, last = start.end(), start.end() + int(start[1])
+    if last + int(start[2]) != len(octets):
+        raise ProtocolError("a parcel with less or more than its contents")
+    own, theirs, named = [to_text(marks) for marks in start.group(5, 6, 7)]
+    texts = _texts(octets[first:last], own + theirs + named)
+    added = _OF_PARCEL + int(start[3])
+    removed = added + int(start[4])
+    hosts, recipients = len(own), len(own) + len(theirs)
+    message_id, transport, router, sender, file, pipe, envid, ret = texts[:8]
+    return Parcel(
+        message_id,
+        transport,
+        router,
+        sender,
+        _recipients(texts[hosts:recipients], theirs),
+        octets[last:],
+        body,
+        _number(texts[9]),
+        _number(texts[10]),
+        _lines(texts[_OF_PARCEL:added]),
+        _lines(texts[added:removed]),
+        _hosts(texts[removed:hosts], hosts - removed),
+        file,
+        pipe,
+        _time(texts[8]),
+        _number(texts[11]) != 0,
+        envid,
+        ret,
+        _values(texts[recipients:]),
+    )
 
 
-def _text(mark: str, octets: bytes) -> str:
-    if mark == "t":
-        return Trusted(to_text(octets))
-    if mark == "s":
-        return to_text(octets)
-    raise ProtocolError(f"{octets[:40]!r} is marked {mark!r} and is no text")
+def _texts(octets: bytes, marks: str) -> list[str]:
+    """The texts, with their trust."""
+    texts = to_text(octets).split(_US)
+    if len(texts) != len(marks):
+        raise ProtocolError(f"a parcel with {len(texts)} texts and {len(marks)} marks")
+    if b"\x1b" in octets:
+        texts = [_ESCAPED.sub(_meant, text) for text in texts]
+    at = marks.find("t")
+    while at >= 0:
+        texts[at] = Trusted(texts[at])
+        at = marks.find("t", at + 1)
+    return texts
 
 
-def _plain(key: str, mark: str, octets: bytes) -> object:
-    kind = _KINDS.get(key, "s")
-    if kind == "s":
-        return _text(mark, octets)
-    if kind != mark and not (kind == "f" and mark == "i"):
-        raise ProtocolError(f"the field {key!r} of a parcel is marked {mark!r}")
-    if kind == "b":
-        return octets
-    pattern, read = _NUMBERS[kind]
-    if not pattern.fullmatch(octets):
-        raise ProtocolError(f"the field {key!r} of a parcel is no number: {octets[:40]!r}")
-    number = read(octets)
-    return bool(number) if key == "is_8bit" else number
+def _meant(found: re.Match[str]) -> str:
+    if found[1] not in _MEANT:
+        raise ProtocolError("a parcel with an unknown escape")
+    return _MEANT[found[1]]
 
 
-class _Builder:
-    """Takes records one by one and makes the parcel of them."""
-
-    __slots__ = ("add", "fields", "hosts", "known", "parcel", "recipients", "remove", "values")
-
-    def __init__(self) -> None:
-        self.parcel: dict[str, object] = {}
-        self.fields = self.parcel
-        self.known = _PARCEL
-        self.recipients: list[dict[str, object]] = []
-        self.hosts: list[dict[str, object]] = []
-        self.values: dict[str, str] = {}
-        self.add: list[str] = []
-        self.remove: list[str] = []
-
-    def take(self, key: str, mark: str, octets: bytes) -> None:
-        """One more field."""
-        if key in self.known and key not in self.fields:
-            self.fields[key] = _plain(key, mark, octets)
-            return
-        match key:
-            case "values":
-                for each in octets.split(b"\0"):
-                    self._value(mark, each)
-            case "recipient":
-                self._begin(self.recipients, _RECIPIENT, MOST_RECIPIENTS)
-            case "host":
-                self._begin(self.hosts, _HOST, MOST_HOSTS)
-            case "add":
-                self._append(self.add, _text(mark, octets))
-            case "remove":
-                self._append(self.remove, _text(mark, octets))
-            case "value":
-                self._value(mark, octets)
-            case _:
-                raise ProtocolError(f"a parcel has no field {key!r} here, or two of them")
-
-    def finish(self, body: int) -> Parcel:
-        """The parcel, if it is complete."""
-        if not self.recipients:
-            raise ProtocolError("a parcel without recipients")
-        return Parcel(
-            **_complete(_PARCEL, self.parcel),  # type: ignore[arg-type]  # checked by _plain
-            recipients=tuple(
-                ParcelRecipient(**_complete(_RECIPIENT, each))  # type: ignore[arg-type]
-                for each in self.recipients
-            ),
-            hosts=tuple(Host(**_complete(_HOST, each)) for each in self.hosts),  # type: ignore[arg-type]
-            headers_add=tuple(self.add),
-            headers_remove=tuple(self.remove),
-            values=self.values,
-            body=body,
-        )
-
-    def _begin(
-        self, group: list[dict[str, object]], known: dict[str, object], most: int
-    ) -> None:
-        if len(group) == most:
-            raise ProtocolError(f"a parcel with more than {most} of a kind")
-        self.fields, self.known = {}, known
-        group.append(self.fields)
-
-    def _append(self, lines: list[str], line: str) -> None:
-        if len(lines) == MOST_VALUES:
-            raise ProtocolError(f"a parcel with more than {MOST_VALUES} header changes")
-        lines.append(line)
-
-    def _value(self, mark: str, octets: bytes) -> None:
-        # The name is found in the octets, as a cut would cost the text its mark.
-        first, equals, rest = octets.partition(b"=")
-        name = to_text(first)
-        if not equals or len(self.values) == MOST_VALUES or name in self.values:
-            raise ProtocolError("a value of a parcel is malformed, repeated or one too many")
-        self.values[name] = _text(mark, rest)
+def _number(text: str) -> int:
+    if not _NUMBER.fullmatch(text):
+        raise ProtocolError(f"a number of a parcel is none: {text[:40]!r}")
+    return int(text)
 
 
-def _complete(known: dict[str, object], given: dict[str, object]) -> dict[str, object]:
-    for name, default in known.items():
-        if default is MISSING and name not in given:
-            raise ProtocolError(f"a parcel lacks {name}")
-    return given
+def _time(text: str) -> float:
+    if not _TIME.fullmatch(text):
+        raise ProtocolError(f"the time of a parcel is none: {text[:40]!r}")
+    return float(text)
+
+
+def _lines(texts: list[str]) -> tuple[str, ...]:
+    """Header lines that are added, or names of headers that are removed."""
+    if len(texts) > MOST_VALUES:
+        raise ProtocolError(f"a parcel with more than {MOST_VALUES} header changes")
+    return tuple(texts)
+
+
+def _hosts(texts: list[str], count: int) -> tuple[Host, ...]:
+    if count < 0 or count % _OF_HOST or count > MOST_HOSTS * _OF_HOST:
+        raise ProtocolError(f"a parcel with hosts of {count} texts")
+    return tuple([_host(*texts[at : at + _OF_HOST]) for at in range(0, count, _OF_HOST)])
+
+
+def _host(name: str, address: str, port: str, preference: str) -> Host:
+    return Host(name, address, _number(port), _number(preference) if preference else None)
+
+
+def _recipients(texts: list[str], marks: str) -> tuple[ParcelRecipient, ...]:
+    if len(texts) > MOST_RECIPIENTS * _OF_RECIPIENT:
+        raise ProtocolError(f"a parcel with more than {MOST_RECIPIENTS} recipients")
+    return tuple(
+        [
+            _recipient(texts[at : at + _OF_RECIPIENT], marks[at : at + _OF_RECIPIENT])
+            for at in range(0, len(texts), _OF_RECIPIENT)
+        ]
+    )
+
+
+def _recipient(texts: list[str], marks: str) -> ParcelRecipient:
+    address, origin, local_part, domain, prefix, suffix = texts[:6]
+    local_part_data, domain_data, home, address_data, orcpt, dsn_flags = texts[6:]
+    return ParcelRecipient(
+        address,
+        origin,
+        local_part,
+        domain,
+        prefix,
+        suffix,
+        # What is made of these three tests their trust.
+        None if marks[6] == "n" else local_part_data,  # type: ignore[arg-type]
+        None if marks[7] == "n" else domain_data,  # type: ignore[arg-type]
+        None if marks[8] == "n" else home,  # type: ignore[arg-type]
+        address_data,
+        _number(dsn_flags),
+        orcpt,
+    )
+
+
+def _values(texts: list[str]) -> dict[str, str]:
+    """Texts by name."""
+    count, rest = divmod(len(texts), 2)
+    values = dict(zip(texts[:count], texts[count:], strict=False))
+    if rest or count > MOST_VALUES or len(values) != count:
+        raise ProtocolError("a value of a parcel is nameless, repeated or one too many")
+    return values
 
 
 def seal(octets: bytes) -> int:

@@ -45,19 +45,27 @@ def write_all(fd: int, octets: bytes | memoryview) -> None:
         rest = rest[os.write(fd, rest) :]
 
 
-def read_all(fd: int, limit: int) -> bytes | None:
-    """The whole of a file from its beginning, or None if it has more than `limit` octets."""
-    size = os.fstat(fd).st_size
+def read_all(fd: int, limit: int, *, size: int = -1) -> bytes | None:
+    """The whole of a file from its beginning, or None if it has more than `limit` octets.
+
+    `size` is what the caller knows of it already.
+    """
+    if size < 0:
+        size = os.fstat(fd).st_size
     if size > limit:
         return None
     parts: list[bytes] = []
     offset = 0
-    while chunk := os.pread(fd, min(size - offset + 1, 1 << 20), offset):
+    while True:
+        wanted = min(size - offset + 1, 1 << 20)
+        chunk = os.pread(fd, wanted, offset)
         parts.append(chunk)
         offset += len(chunk)
+        # Where all is there that was to be, and nothing behind it, this is the end.
+        if not chunk or (offset == size and len(chunk) < wanted):
+            return b"".join(parts)
         if offset > limit:
             return None
-    return b"".join(parts)
 
 
 def make_dir(

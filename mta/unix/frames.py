@@ -25,7 +25,7 @@ from typing import Any, TypeVar, get_type_hints
 
 from mta.base.errors import ProtocolError
 from mta.base.registry import Registry
-from mta.base.text import is_number, to_bytes, to_text
+from mta.base.text import to_bytes, to_text
 
 LIMIT = 65536
 MOST_DESCRIPTORS = 16
@@ -52,12 +52,14 @@ class _Layout:
     frame: type
     fields: tuple[_Field, ...]
     by_name: dict[bytes, _Field]
-    defaults: dict[str, Any]
+    empty: dict[str, Any]  # the tuples, without elements
+    required: frozenset[str]
 
 
 FRAMES: Registry[_Layout] = Registry("frame")
 _BY_CLASS: dict[type, _Layout] = {}
 _KINDS = {int: "int", str: "str", bytes: "bytes", tuple[str, ...]: "tuple"}
+_NUMBER = re.compile(rb"-?[0-9]{1,%d}" % MOST_DIGITS)
 _ESCAPED = re.compile(rb"\x01(.?)", re.DOTALL)
 _MEANT = {b"\x01": b"\x01", b"\x02": b"\0"}
 
@@ -72,13 +74,11 @@ def frame(verb: str) -> Callable[[type[F]], type[F]]:
             _Field(each.name, f"{each.name}=".encode(), _KINDS[hints[each.name]], each.default)
             for each in made
         )
-        defaults = {
-            each.name: () if each.kind == "tuple" else each.default
-            for each in fields
-            if each.kind == "tuple" or each.default is not dataclasses.MISSING
-        }
+        empty = {each.name: () for each in fields if each.kind == "tuple"}
+        missing = dataclasses.MISSING
+        required = frozenset([each.name for each in fields if each.default is missing])
         by_name = {each.name.encode(): each for each in fields}
-        layout = _Layout(verb.encode(), cls, fields, by_name, defaults)
+        layout = _Layout(verb.encode(), cls, fields, by_name, empty, required - empty.keys())
         FRAMES.add(verb, layout, cls.__doc__)
         _BY_CLASS[cls] = layout
         return cls
@@ -119,22 +119,20 @@ def decode(octets: bytes, allowed: Sequence[type]) -> object:
     layout = FRAMES.get(verb.decode("ascii", "replace"))
     if layout is None or layout.frame not in allowed:
         raise ProtocolError(f"the frame {verb!r} is not allowed here")
-    values: dict[str, Any] = {}
+    values = layout.empty.copy()
     for each in fields:
         name, separator, value = each.partition(b"=")
         field = layout.by_name.get(name)
         if field is None or not separator:
             raise ProtocolError(f"the frame {verb!r} has no field {name!r}")
         if field.kind == "tuple":
-            values[field.name] = (*values.get(field.name, ()), to_text(value))
+            values[field.name] = (*values[field.name], to_text(value))
         elif field.name in values:
             raise ProtocolError(f"the field {name!r} of {verb!r} is given twice")
         else:
             values[field.name] = _value(field.kind, value)
-    if len(values) != len(layout.fields):
-        values = {**layout.defaults, **values}
-        if len(values) != len(layout.fields):
-            raise ProtocolError(f"the frame {verb!r} lacks a field")
+    if not layout.required <= values.keys():
+        raise ProtocolError(f"the frame {verb!r} lacks a field")
     return layout.frame(**values)
 
 
@@ -143,8 +141,7 @@ def _value(kind: str, octets: bytes) -> object:
         return to_text(octets)
     if kind == "bytes":
         return _ESCAPED.sub(_meant, octets) if b"\x01" in octets else octets
-    digits = octets[1:] if octets.startswith(b"-") else octets
-    if not is_number(to_text(digits)) or len(digits) > MOST_DIGITS:
+    if not _NUMBER.fullmatch(octets):
         raise ProtocolError(f"{octets[:40]!r} is not a number")
     return int(octets)
 
@@ -171,7 +168,8 @@ def send(channel: socket.socket, message: object, fds: Sequence[int] = ()) -> No
     """Send one frame with descriptors; ours stay open.  Raises OSError, ProtocolError."""
     octets = encode(message)
     if fds:
-        socket.send_fds(channel, [octets], list(fds))
+        rights = array.array("i", fds)
+        channel.sendmsg([octets], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
     else:
         channel.send(octets)
 
@@ -185,10 +183,9 @@ class Received:
 
     def close(self) -> None:
         """Close the descriptors that nobody took."""
-        for fd in self.fds:
+        while self.fds:
             with contextlib.suppress(OSError):
-                os.close(fd)
-        self.fds = []
+                os.close(self.fds.pop())
 
 
 _CUT = int(socket.MSG_TRUNC | socket.MSG_CTRUNC)
@@ -223,6 +220,8 @@ def _is_closed(channel: socket.socket) -> bool:
 
 
 def _descriptors(ancillary: list[tuple[int, int, bytes]]) -> list[int]:
+    if not ancillary:
+        return []
     fds = array.array("i")
     for level, kind, octets in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:

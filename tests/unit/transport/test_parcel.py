@@ -77,53 +77,104 @@ def test_the_null_sender_arrives() -> None:
     assert parcels.decode(parcels.encode(bounce), 3) == bounce
 
 
+def made(
+    own: tuple[bytes, ...] = (),
+    theirs: tuple[bytes, ...] = (),
+    values: tuple[bytes, ...] = (),
+    changes: bytes = b"0 0",
+    **numbers: bytes,
+) -> bytes:
+    """The octets of a parcel with these texts beside the usual ones, as `decode` gets them."""
+    plain = {"time": b"5.25", "offset": b"24", "size": b"1", "is_8bit": b"0", "flags": b"3"}
+    given = {**plain, **numbers}
+    first = (*[b"x"] * 8, *(given[name] for name in list(plain)[:4]), *own)
+    second = (*[b"y"] * 11, given["flags"], *theirs)
+    texts = b"\x1f".join((*first, *second, *values))
+    marks = b" ".join(b"s" * len(each) for each in (first, second, values))
+    return b"%d 2 %b\n%b\n%bh\n" % (len(texts), changes, marks, texts)
+
+
+def test_what_these_tests_damage_is_a_parcel() -> None:
+    parcel = parcels.decode(made((b"add", b"h", b"::1", b"25", b""), changes=b"1 0"), 3)
+    assert parcel.headers == b"h\n"
+    assert parcel.headers_add == ("add",)
+    assert parcel.hosts == (Host("h", "::1", 25),)
+    assert (parcel.body, parcel.body_offset, parcel.body_size) == (3, 24, 1)
+    assert parcel.recipients[0].dsn_flags == 3
+
+
+RECIPIENT = (b"y",) * 11 + (b"0",)
+
+
 @pytest.mark.parametrize(
     ("octets", "reason"),
     [
-        (b"message_id:s:2\nx", "cut short"),
-        (b"message_id:s:99999999\nx", "cut short"),
-        (b"message_id:s:1\nxy", "more than its contents"),
-        (b"message_id:s:-1\nx", "not a field"),
-        (b"message_id:s:\xc2\xb2\nx", "not a field"),
-        (b"message_id:s:1:1\nx", "not a field"),
-        (b"\n", "not a field"),
-        (b"x" * 200, "not the contents"),
-        (b"", "not the contents"),
-        (b"command:s:1\nx", "no field 'command'"),
-        (b"body:i:1\n1", "no field 'body'"),
-        (b"message_id:s:1 message_id:s:1\nxy", "two of them"),
-        (b"message_id:b:1\nx", "is no text"),
-        (b"headers:s:1\nx", "is marked"),
-        (b"body_size:i:2\n1x", "no number"),
-        (b"body_size:i:2\n-9", "no number"),
-        (b"body_size:i:3\n1_0", "no number"),
-        (b"body_size:i:2\n+5", "no number"),
-        (b"body_size:i:2\n 5", "no number"),
-        (b"body_size:i:2\n-0", "no number"),
-        (b"body_size:i:0\n", "no number"),
-        (b"body_size:i:2\n\xd9\xa1", "no number"),
-        (b"body_size:i:19\n" + b"1" * 19, "no number"),
-        (b"received_time:f:5\n1_0.5", "no number"),
-        (b"received_time:f:3\n1e3", "no number"),
-        (b"received_time:f:2\n+5", "no number"),
-        (b"received_time:f:2\n5.", "no number"),
-        (b"received_time:f:2\n.5", "no number"),
-        (b"received_time:f:20\n" + b"1" * 20, "no number"),
-        (b"received_time:f:3\nnan", "no number"),
-        (b"received_time:f:3\ninf", "no number"),
-        (b"value:s:1\nx", "malformed"),
-        (b"values:s:7\na=1\0a=2", "repeated"),
-        (b"values:s:5\na=1\0b", "malformed"),
-        (b"values:b:3\na=1", "is no text"),
-        (b"host:s:0 name:s:1\nx", "without recipients"),
-        (b"recipient:s:0 body_offset:i:1\n1", "no field 'body_offset' here"),
-        (b"recipient:s:0\n", "lacks message_id"),
-        (b" ".join([b"recipient:s:0"] * 20_001) + b"\n", "more than 20000"),
+        (b"", "not the start"),
+        (b"x" * 200, "not the start"),
+        (b"-1" + made(), "not the start"),
+        (b"1_" + made(), "not the start"),
+        (b"\xd9\xa1" + made(), "not the start"),
+        (b"11111111" + made(), "not the start"),
+        (made(changes=b"0"), "not the start"),
+        (made(changes=b"0 0 0"), "not the start"),
+        (made(changes=b"0 -1"), "not the start"),
+        (made().replace(b"ssssssssssss ", b"sssssssssss ", 1), "not the start"),
+        (made().replace(b" ssssssssssss ", b"  ", 1), "not the start"),
+        (made().replace(b" ssssss", b" nsssss", 1), "not the start"),
+        (made().replace(b" ssssss", b" bsssss", 1), "not the start"),
+        (made().replace(b"sss \n", b"ssn \n", 1), "not the start"),
+        (made(theirs=RECIPIENT[1:]), "not the start"),
+        (made()[:-1], "less or more"),
+        (made() + b"x", "less or more"),
+        (made((b"x",)).replace(b"sx", b"x", 1), "hosts of 1"),
+        (made(values=(b"a",)), "nameless"),
+        (made(values=(b"a", b"a", b"1", b"2")), "repeated"),
+        (made(values=(b"a",) * 10_002), "one too many"),
+        (made(values=(b"a\x1fa", b"1")), "27 texts and 26 marks"),
+        (made().replace(b"sss \n", b"sss ss\n", 1), "24 texts and 26 marks"),
+        (made(values=(b"a\x1b", b"1")), "unknown escape"),
+        (made(values=(b"a", b"\x1b3")), "unknown escape"),
+        (made(size=b"1x"), "number of a parcel"),
+        (made(size=b"-9"), "number of a parcel"),
+        (made(size=b"1_0"), "number of a parcel"),
+        (made(size=b"+5"), "number of a parcel"),
+        (made(size=b" 5"), "number of a parcel"),
+        (made(size=b"-0"), "number of a parcel"),
+        (made(size=b""), "number of a parcel"),
+        (made(size=b"\xd9\xa1"), "number of a parcel"),
+        (made(size=b"1" * 19), "number of a parcel"),
+        (made(offset=b"1\n"), "number of a parcel"),
+        (made(is_8bit=b"yes"), "number of a parcel"),
+        (made(flags=b"x"), "number of a parcel"),
+        (made((b"h", b"a", b"port", b"")), "number of a parcel"),
+        (made((b"h", b"a", b"1", b"x")), "number of a parcel"),
+        (made(time=b"1_0.5"), "time of a parcel"),
+        (made(time=b"1e3"), "time of a parcel"),
+        (made(time=b"+5"), "time of a parcel"),
+        (made(time=b"5."), "time of a parcel"),
+        (made(time=b".5"), "time of a parcel"),
+        (made(time=b"1" * 20), "time of a parcel"),
+        (made(time=b"nan"), "time of a parcel"),
+        (made(time=b"inf"), "time of a parcel"),
+        (made(changes=b"1 0"), "hosts of -1"),
+        (made(changes=b"0 99999999"), "hosts of -"),
+        (made((b"x",) * 5001, changes=b"5001 0"), "header changes"),
+        (made((b"x",) * 5001, changes=b"0 5001"), "header changes"),
+        (made((b"h", b"", b"1", b"") * 1001), "hosts of 4004"),
+        (made(theirs=RECIPIENT * 20_000), "more than 20000"),
     ],
 )
 def test_what_is_no_parcel_is_refused(octets: bytes, reason: str) -> None:
     with pytest.raises(ProtocolError, match=reason):
         parcels.decode(octets, 3)
+
+
+@pytest.mark.parametrize("text", ["\x1f", "\x1b", "a\x1f\x1b1", "\x1b2\x1f", "\0", "\udcff"])
+def test_a_text_may_hold_what_stands_between_texts(text: str) -> None:
+    given = replace(FULL, sender=text, values={"a": Trusted(text), f"{text}=": text})
+    got = parcels.decode(parcels.encode(given), 9)
+    assert got == given
+    assert type(got.values["a"]) is Trusted
 
 
 def test_a_sealed_parcel_can_be_read_and_not_changed() -> None:
