@@ -17,7 +17,7 @@ from mta.base.values import value
 from mta.transport.api import Outcome, Result
 from mta.unix.frames import frame
 
-IN_LINE = 8  # parcels at one worker, if its transport is brief: it takes them in one round
+IN_LINE = 32  # parcels at one worker, if its transport is brief: it takes them in one round
 ENDED = "the delivery process ended unexpectedly"
 
 

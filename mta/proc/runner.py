@@ -48,14 +48,18 @@ LONGEST = 320  # octets of an address that are kept
 EAGER = max(2, min(8, os.cpu_count() or 1))
 SLOW_SECONDS = 1.0
 HESITATE_SECONDS = 0.1
-# A deliverer has several messages under way, as it waits for workers most of the time.
-IN_HAND = 8
+# A deliverer has several messages under way, as it waits for workers most of the time: a few
+# at first, more as long as reports come quickly, fewer when something holds it up: whatever
+# else it has in hand waits with that.
+FIRST_ROOM = 8
+MOST_ROOM = 32
+QUICK_SECONDS = 0.2
 
 
 class Child:
     """A deliverer: its process, our end of its channel, and what it is at."""
 
-    __slots__ = ("alone", "channel", "entries", "left", "pid", "since", "uses")
+    __slots__ = ("alone", "channel", "entries", "left", "pid", "room", "since", "uses")
 
     def __init__(self, pid: int, channel: socket.socket) -> None:
         self.pid = pid
@@ -63,8 +67,17 @@ class Child:
         self.entries: dict[str, Entry] = {}  # by id
         self.left: list[Entry] = []  # what it had when it went away
         self.alone = False  # it has one that others died with, and gets no more beside it
+        self.room = FIRST_ROOM  # how many it may have in hand
         self.uses = 0
         self.since = clock.monotonic()  # when it was given a message, or has reported one
+
+    def has_reported(self, now: float) -> None:
+        """One message less, and more or less room, as it was quick or not."""
+        if now - self.since < QUICK_SECONDS:
+            self.room = min(MOST_ROOM, self.room + 1)
+        else:
+            self.room = max(1, self.room // 2)
+        self.since = now
 
 
 class Runner:
@@ -272,7 +285,7 @@ class Runner:
             if child.channel.fileno() >= 0
             and child.since > before
             and not child.alone
-            and 0 < len(child.entries) < IN_HAND
+            and 0 < len(child.entries) < child.room
             and child.uses < self.conf.own.deliver_max_use
         ]
         if able:
@@ -361,7 +374,7 @@ class Runner:
             self.lost(child)
         else:
             received.close()
-            child.since = clock.monotonic()
+            child.has_reported(clock.monotonic())
             self.settle(entry, said)
             self.rest(child)
         self.dispatch()

@@ -18,7 +18,15 @@ from mta.deliver import freeze
 from mta.log.sink import Log
 from mta.proc import pickup
 from mta.proc.control import Arrived, Attempt, Attempted
-from mta.proc.runner import IN_HAND, SCAN_SECONDS, SLOW_SECONDS, Child, Runner
+from mta.proc.runner import (
+    FIRST_ROOM,
+    MOST_ROOM,
+    QUICK_SECONDS,
+    SCAN_SECONDS,
+    SLOW_SECONDS,
+    Child,
+    Runner,
+)
 from mta.proc.schedule import Schedule
 from mta.spool import layout
 from mta.unix import frames, process
@@ -146,8 +154,24 @@ def test_what_comes_together_goes_to_one_deliverer(stage: Stage) -> None:
 
 
 def test_no_deliverer_has_more_in_hand_than_it_may(stage: Stage) -> None:
-    stage.arrive(IN_HAND + 2)
-    assert stage.in_hand() == [IN_HAND, 2]
+    stage.arrive(FIRST_ROOM + 2)
+    assert stage.in_hand() == [FIRST_ROOM, 2]
+
+
+def test_a_quick_deliverer_gets_more_in_hand_and_a_slow_one_less(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.arrive(1)
+    (child,) = stage.children.values()
+    for _ in range(2 * MOST_ROOM):
+        child.has_reported(child.since + QUICK_SECONDS / 2)
+    assert child.room == MOST_ROOM
+    for room in (MOST_ROOM // 2, MOST_ROOM // 4):
+        child.has_reported(child.since + QUICK_SECONDS)
+        assert child.room == room
+    for _ in range(10):
+        child.has_reported(child.since + QUICK_SECONDS)
+    assert child.room == 1
 
 
 def test_a_deliverer_that_is_silent_for_long_gets_no_more(
