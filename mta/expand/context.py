@@ -62,6 +62,7 @@ class Message:
     return_path: str | None = None  # the sender as the next hop will see it
     originator_uid: int = -1
     originator_gid: int = -1
+    self_hostname: str = ""  # of ourselves, where a router passed an address on for it
 
 
 @dataclass(slots=True)

@@ -42,7 +42,7 @@ MOST_KNOWN = 2000  # answers
 MOST_RECORDS = 1000  # of one answer
 LONGEST_TTL = 86400.0
 NEGATIVE_TTL = 60.0  # seconds, where the zone does not say
-SILENCE_TTL = 20.0  # seconds for which a server that fails is not asked the same again
+SILENCE_TTL = 10.0  # seconds for which a server that fails is not asked the same again
 LONGEST_NAME = 1024  # as text, in which an octet may take four characters
 PAYLOAD = 1232  # octets of an answer by UDP (RFC 9715)
 

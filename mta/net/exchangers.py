@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 
 from mta.base.text import lower
 from mta.net.dns import Answer, Resolver, Said
-from mta.net.socket import family_of, is_local
+from mta.net.socket import family_of
 
 MOST_HOSTS = 50  # of one domain that are looked up: an answer may name any number
 MOST_ADDRESSES = 20  # of one host
+# What a sender is told, in Exim's words.
+NO_SERVICE = "an MX or SRV record indicated no SMTP service"
+NO_HOSTS = "all relevant MX records point to non-existent hosts"
 
 
 def _nowhere(text: str) -> bool:
@@ -46,14 +49,14 @@ class End(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What there is.  `text` says why there is nothing, or no answer now."""
+    """What there is.  `text` says why there is nothing, if there is more to say than that, or
+    why there is no answer now."""
 
     end: End
     hosts: tuple[Exchanger, ...] = ()
     name: str = ""  # the domain as it was found, with what the resolver put behind it
     text: str = ""
     was_secondary: bool = False  # we were among the hosts, but not the best
-    no_service: bool = False  # a null MX: the domain says that it takes no mail
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,8 @@ class Rules:
     mx_may_be_address: bool = False  # allow_mx_to_ip
     ignored: Callable[[str], bool] = _nowhere  # ignore_target_hosts, by address
     ours_by_name: Callable[[str], bool] = _nowhere  # hosts_treat_as_local
-    ours: Callable[[str], bool] = field(default=is_local)  # by address
+    ours: Callable[[str], bool] = _nowhere  # by address
+    ipv4_only_for: Callable[[str], bool] = _nowhere  # dns_ipv4_lookup
     again_is_never: Callable[[str], bool] = _nowhere  # dns_again_means_nonexist
 
 
@@ -81,16 +85,15 @@ def find(resolver: Resolver, domain: str, rules: Rules) -> Found:
     if said.said is Said.FOUND:
         return _by_mx(resolver, said, rules)
     if rules.mx_required:
-        return Found(End.NOTHING, name=domain, text="no MX record")
+        return Found(End.NOTHING, name=domain)
     return _by_address(resolver, said.name if said.said is Said.NO_DATA else domain, rules)
 
 
 def _by_mx(resolver: Resolver, said: Answer, rules: Rules) -> Found:
     names = _sorted(said)
     if not names:
-        text = "an MX record indicated no SMTP service"
-        return Found(End.NOTHING, name=said.name, text=text, no_service=True)
-    search = _Search(resolver, rules, said.secure)
+        return Found(End.NOTHING, name=said.name, text=NO_SERVICE)
+    search = _Search(resolver, rules, secure=said.secure, by_mx=True)
     for preference, name in names[:MOST_HOSTS]:
         if search.is_complete(preference):
             break
@@ -111,7 +114,7 @@ def _sorted(said: Answer) -> list[tuple[int, str]]:
 
 
 def _by_address(resolver: Resolver, domain: str, rules: Rules) -> Found:
-    search = _Search(resolver, rules, True)
+    search = _Search(resolver, rules, secure=True, by_mx=False)
     search.look(domain, None, qualify=rules.qualify, search=rules.search)
     return search.found(search.full_name or domain)
 
@@ -120,9 +123,9 @@ class _Search:
     """Hosts that were found so far, in order."""
 
     __slots__ = (
+        "by_mx",
         "full_name",
         "hosts",
-        "ignored",
         "ourselves",
         "resolver",
         "rules",
@@ -130,12 +133,12 @@ class _Search:
         "silent",
     )
 
-    def __init__(self, resolver: Resolver, rules: Rules, secure: bool) -> None:
+    def __init__(self, resolver: Resolver, rules: Rules, *, secure: bool, by_mx: bool) -> None:
         self.resolver = resolver
         self.rules = rules
         self.secure = secure
+        self.by_mx = by_mx
         self.hosts: list[Exchanger] = []
-        self.ignored = False
         self.silent = ""  # why there was no answer for a host
         self.ourselves: Exchanger | None = None  # this host, and the best preference it has
         self.full_name = ""
@@ -157,7 +160,8 @@ class _Search:
                 self.add(Exchanger(name, name, preference))
             return
         places: list[Exchanger] = []
-        for kind in ("A",) if self.rules.ipv4_only else ("AAAA", "A"):
+        only = self.rules.ipv4_only or self.rules.ipv4_only_for(name)
+        for kind in ("A",) if only else ("AAAA", "A"):
             answer = self.resolver.ask(name, kind, qualify=qualify, search=search)
             if answer.said is Said.FOUND:
                 self.full_name = self.full_name or answer.name
@@ -180,8 +184,8 @@ class _Search:
     def add(self, place: Exchanger) -> None:
         """Add one address, unless it is ignored; note it if it is our own."""
         if self.rules.ignored(place.address):
-            self.ignored = True
-        elif self.rules.ours_by_name(lower(place.name)) or self.rules.ours(place.address):
+            return
+        if self.rules.ours_by_name(lower(place.name)) or self.rules.ours(place.address):
             self.ourselves = self.ourselves or place
         else:
             self.hosts.append(place)
@@ -205,5 +209,4 @@ class _Search:
             return Found(End.HOSTS, tuple(self.hosts), domain, was_secondary=ours is not None)
         if self.silent:
             return Found(End.AGAIN, name=domain, text=self.silent)
-        text = "all hosts are ignored" if self.ignored else "no host has an address"
-        return Found(End.NOTHING, name=domain, text=text)
+        return Found(End.NOTHING, name=domain, text=NO_HOSTS if self.by_mx else "")

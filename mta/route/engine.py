@@ -196,7 +196,7 @@ class _Walk:
         if _ancestors(address) > MOST_ANCESTORS:
             self._end(address, "", Deferred(f"routing loop for {address.text}"))
             return
-        skip_to = ""
+        skip_to = said = ""
         last: Router | None = None
         for router in self.routers.chain(address.start_router):
             if skip_to and router.name != skip_to:
@@ -213,6 +213,7 @@ class _Walk:
                 skip_to = router.pass_router
                 continue
             if isinstance(verdict, Declined):
+                said = verdict.text or said
                 more = self._flexible(router, "more", router.more)
                 if more is True:
                     continue
@@ -221,7 +222,7 @@ class _Walk:
                 verdict = more
             self._answer(router, address, verdict)
             return
-        self._end(address, "", Failed(self._cannot_route(last)))
+        self._end(address, "", Failed(said or self._cannot_route(last)))
 
     def _ask(self, router: Router, address: Address) -> Verdict | None:
         """The verdict of one router; None if it does not run."""

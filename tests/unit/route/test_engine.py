@@ -245,11 +245,14 @@ def test_a_transport_name_may_be_expanded_from_what_matched(route: Route) -> Non
     ("routers", "message"),
     [
         ("a:\n driver = acept\n", "did you mean 'accept'?"),
-        ("a:\n driver = dnslookup\n", "router driver 'dnslookup' is not supported yet"),
+        ("a:\n driver = iplookup\n", "router driver 'iplookup' is not supported yet"),
         ("a:\n driver = accept\n", 'router "a" has neither "transport" nor "verify_only"'),
         ("a:\n driver = accept\n transport = boxx\n", "did you mean 'box'?"),
         ("a:\n driver = accept\n transprt = box\n", 'option "transprt" unknown'),
-        ("a:\n driver = accept\n transport = box\n self = send\n", "is not supported yet"),
+        (
+            "a:\n driver = accept\n transport = box\n translate_ip_address = x\n",
+            "is not supported yet",
+        ),
         (
             "a:\n driver = accept\n transport = box\n redirect_router = b\n",
             'redirect_router "b" does not exist',
