@@ -47,8 +47,8 @@ def tree(zone: str) -> Iterator[tuple[Running, sink.Sink, dns.Server]]:
         config = config.replace(
             "domains = +local_domains : +relay_domains", "domains = *.test"
         )
-        config = f"dns_servers = <; [{address}]:{port}\ndns_retrans = 1s\ndns_retry = 1\n{config}"
-        with daemon.running(config) as mta:
+        asking = f"dns_servers = <; [{address}]:{port}\ndns_retrans = 1s\ndns_retry = 1\n"
+        with daemon.running(asking + config) as mta:
             yield mta, peer, names
 
 
