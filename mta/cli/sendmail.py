@@ -78,6 +78,10 @@ def _dispatch(name: str, request: Request) -> int:
             sys.stdout.write(f"mta version {VERSION}\n")
         case "aliases":
             pass
+        case "test" | "verify" | "verify-sender":
+            from mta.cli import address_test
+
+            return address_test.run(name, request)
         case "daemon" | "show" | "expand":
             from mta.cli import inspection
 

@@ -25,6 +25,7 @@ from mta.base.text import SPACES, lower, to_text, upper, words
 from mta.config.line import Line
 from mta.config.main import later
 from mta.config.main.delivery import Delivery
+from mta.config.main.dns import Dns
 from mta.config.main.local import Local
 from mta.config.main.logging import Logging
 from mta.config.main.message import Fields
@@ -42,6 +43,7 @@ TOPICS: tuple[type[Configured], ...] = (
     Naming,
     SmtpIn,
     Policy,
+    Dns,
     Fields,
     Local,
     Queue,
@@ -120,6 +122,7 @@ def parse(
         naming=naming,
         smtp_in=smtp_in,
         policy=Policy(chosen[Policy]),
+        dns=Dns(chosen[Dns]),
         fields=Fields(chosen[Fields]),
         local=local,
         queue=queue,

@@ -12,6 +12,7 @@ from enum import Enum
 from mta.base.errors import Where
 from mta.config.line import Line
 from mta.config.main.delivery import Delivery
+from mta.config.main.dns import Dns
 from mta.config.main.local import Local
 from mta.config.main.logging import Logging
 from mta.config.main.message import Fields
@@ -78,6 +79,7 @@ class Configuration:
     naming: Naming
     smtp_in: SmtpIn
     policy: Policy
+    dns: Dns
     fields: Fields
     local: Local
     queue: Queue

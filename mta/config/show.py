@@ -25,6 +25,7 @@ def topics(conf: Configuration) -> tuple[Configured, ...]:
         conf.naming,
         conf.smtp_in,
         conf.policy,
+        conf.dns,
         conf.fields,
         conf.local,
         conf.queue,

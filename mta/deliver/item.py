@@ -46,6 +46,7 @@ class Item:
     host_address: str = ""
     port: int = 0
     freeze: bool = False
+    note: str = ""  # for the log, besides what is said of the address
     # What the failure is remembered under; and when to try again, 0 where no rule says.
     retry_keys: list[str] = field(default_factory=list)
     next_try: int = 0

@@ -275,6 +275,8 @@ class _Attempt:
             elif item.state is State.FAILED:
                 self.progress.log_failed(item)
             elif item.state is State.DEFERRED:
+                if item.note:
+                    events.note(self.deliverer.log, self.message.id, item.note)
                 self.progress.log_deferred(item)
                 if not item.next_try:
                     self.retry.routing_failed(item)

@@ -95,7 +95,7 @@ def _item(result: Routed, recipient: Recipient) -> Item:
             match result.verdict:
                 case Failed(text, log, status):
                     item.set(State.FAILED, log or text, 0, status)
-                case Deferred(text, freeze, code):
+                case Deferred(text, freeze, code, note):
                     item.set(State.DEFERRED, text, code or UNKNOWN)
-                    item.freeze = freeze
+                    item.freeze, item.note = freeze, note
     return item

@@ -91,6 +91,7 @@ class Place:
     host_port: int = 0
     sender_address_data: str = ""
     acl_verify_message: str = ""
+    self_hostname: str = ""  # our own, where a router passed the address on for it
     router_variables: dict[str, str] = field(default_factory=dict)  # r_… set by routers
 
 

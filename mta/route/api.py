@@ -128,7 +128,9 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Declined:
-    """Not ours; the next router may know."""
+    """Not ours; the next router may know.  If none does, `text` (if any) is the error."""
+
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,11 +156,15 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Deferred:
-    """Try again later; `freeze` asks for an administrator to look at the message."""
+    """Try again later; `freeze` asks for an administrator to look at the message.
+
+    `note` is a line for the log besides.
+    """
 
     text: str
     freeze: bool = False
     code: int = 0
+    note: str = ""
 
 
 # What is nearly always said; there is nothing in it that could differ.

@@ -214,7 +214,7 @@ class _Walk:
             self._end(address, "", Deferred(f"routing loop for {address.text}"))
             return
         self._arrive(address)
-        skip_to = ""
+        skip_to = said = ""
         last: Router | None = None
         for link in self.routers.chain(address.start_router):
             router = link.router
@@ -232,6 +232,7 @@ class _Walk:
                 skip_to = router.pass_router
                 continue
             if isinstance(verdict, Declined):
+                said = verdict.text or said
                 more = self._flexible(router, "more", router.more)
                 if more is True:
                     continue
@@ -240,7 +241,7 @@ class _Walk:
                 verdict = more
             self._answer(router, address, verdict)
             return
-        self._end(address, "", Failed(self._cannot_route(last)))
+        self._end(address, "", Failed(said or self._cannot_route(last)))
 
     def _arrive(self, address: Address) -> None:
         """Set the scene for an address, as far as it is the same for all routers."""

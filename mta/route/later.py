@@ -15,10 +15,7 @@ _GENERIC = (
     "dnssec_require_domains",
     "dsn_lasthop",
     "fallback_hosts",
-    "ignore_target_hosts",
-    "pass_on_timeout",
     "require_files",
-    "self",
     "set",
     "translate_ip_address",
     "transport_current_directory",
@@ -71,7 +68,7 @@ _PRIVATE = {
 }
 
 # Drivers of Exim's that have no file here.
-DRIVERS = ("dnslookup", "ipliteral", "iplookup", "queryprogram")
+DRIVERS = ("ipliteral", "iplookup", "queryprogram")
 
 
 def refuse(driver: str, settings: tuple[Setting, ...]) -> None:

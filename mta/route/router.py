@@ -103,6 +103,18 @@ class Router(Configured):
     retry_use_local_part = Option(
         kinds.boolean, "false", "Remember failures for each address, not for its domain."
     )
+    self_ = Option(
+        kinds.string,
+        "freeze",
+        "What is done when the best host turns out to be this one: freeze, defer, send, pass, "
+        "fail, or reroute: with a domain.",
+    )
+    ignore_target_hosts = Option(
+        kinds.host_list, "", "Addresses of hosts that are taken not to exist."
+    )
+    pass_on_timeout = Option(
+        kinds.boolean, "false", "Pass the address on where looking up hosts fails for now."
+    )
     transport = Option(kinds.expanded, "", "The transport that delivers.")
     unseen = Option(flexible, "false", "Go on with a copy of the address besides.")
     user = Option(kinds.expanded, "", "The user a local delivery runs as.")

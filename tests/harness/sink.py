@@ -154,17 +154,18 @@ class Sink:
     script: Script
     place: Path
     port: int = 0
+    host: str = "127.0.0.1"
     pid: int = 0
 
     @property
     def address(self) -> tuple[str, int]:
-        return ("127.0.0.1", self.port)
+        return (self.host, self.port)
 
     def start(self) -> None:
         """Listen; on the same port as before after a stop."""
         listener = socket.socket()
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", self.port))
+        listener.bind((self.host, self.port))
         listener.listen(512)
         self.port = listener.getsockname()[1]
         self.pid = os.fork()
@@ -239,10 +240,10 @@ def serve(listener: socket.socket, script: Script, place: Path) -> None:
 
 
 @contextmanager
-def listening(script: Script | None = None) -> Iterator[Sink]:
+def listening(script: Script | None = None, *, host: str = "127.0.0.1") -> Iterator[Sink]:
     """A running sink, which is gone afterwards."""
     place = Path(tempfile.mkdtemp(prefix="mta-sink-"))
-    sink = Sink(script or {}, place)
+    sink = Sink(script or {}, place, host=host)
     sink.start()
     try:
         yield sink

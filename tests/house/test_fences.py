@@ -16,7 +16,7 @@ FENCES = {
     "cryptography": ("mta/net/tls.py", "mta/scan/"),
     "click": ("mta/cli/",),
     "setproctitle": ("mta/unix/process.py",),
-    "psutil": ("mta/unix/load.py", "mta/cli/"),
+    "psutil": ("mta/unix/load.py", "mta/net/own.py", "mta/cli/"),
     "idna": ("mta/mail/idna.py",),
     "pytest": ("mta/cli/selftest.py",),
 }

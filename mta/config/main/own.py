@@ -40,3 +40,9 @@ class Own(Configured):
         "How many parcels a process that runs transports carries before it leaves; "
         "0 for a process of its own for each parcel.",
     )
+    dns_servers = Option(
+        kinds.string_list,
+        "",
+        "The name servers to ask, as in <; 192.0.2.53 ; [127.0.0.1]:5353; unset, those of "
+        "/etc/resolv.conf.",
+    )

@@ -12,6 +12,7 @@ from mta.base.errors import ExpansionFail
 from mta.base.text import lower, to_bytes
 from mta.expand.context import Context
 from mta.expand.registry import condition
+from mta.lookup.crypt import is_password
 
 _DIGESTS: dict[str, tuple[int, Callable[[bytes], bytes]]] = {
     "md5": (16, lambda octets: hashlib.md5(octets, usedforsecurity=False).digest()),
@@ -35,13 +36,16 @@ def exists(ctx: Context, path: str) -> bool:
 
 @condition("crypteq", 2)
 def crypteq(ctx: Context, plain: str, encrypted: str) -> bool:
-    r"""True if a password is the one that was encrypted, as {md5} or {sha1}.
+    r"""True if a password is the one that was encrypted: by crypt(), or as {md5} or {sha1}.
 
     ${if crypteq{secret}{\{md5\}Xr4ilOzQ4PCOq3aQ0qbuaQ==}{yes}{no}} → yes
+    ${if crypteq{secret}{abNANd1rDfiNc}{yes}{no}} → yes
     """
     if not encrypted.startswith("{"):
-        raise ExpansionFail("crypteq: passwords of crypt() are not supported yet")
+        return is_password(plain, encrypted)
     name, closed, wanted = encrypted[1:].partition("}")
+    if closed and lower(name) == "crypt":
+        return is_password(plain, wanted)
     known = _DIGESTS.get(lower(name))
     if not closed or known is None:
         raise ExpansionFail(f'unknown encryption mechanism in "{encrypted}"')

@@ -27,7 +27,7 @@ _EMPTY = (
     " proxy_local_address prvscheck_address prvscheck_keynum prvscheck_result queue_size"
     " regex_match_string smtp_notquit_reason spf_header_comment spf_smtp_comment"
     " srs_recipient warn_message_recipient"
-    " authenticated_fail_id self_hostname bounce_recipient warn_message_delay"
+    " authenticated_fail_id bounce_recipient warn_message_delay"
     " warn_message_recipients dkim_cur_signer headers_added local_scan_data thisaddress"
 ).split(" ")
 _FIXED = {

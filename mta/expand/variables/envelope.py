@@ -70,6 +70,7 @@ for _name, _part, _field, _doc in (
     ("host_address", "place", "host_address", "The address of the host delivered to."),
     ("router_name", "place", "router_name", "The router that is running."),
     ("transport_name", "place", "transport_name", "The transport that is running."),
+    ("self_hostname", "place", "self_hostname", "This host, as a router has met it."),
     ("sender_address_data", "place", "sender_address_data", "Left by verifying the sender."),
     ("acl_verify_message", "place", "acl_verify_message", "Why a verification failed."),
 ):

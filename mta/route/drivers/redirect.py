@@ -76,7 +76,7 @@ class Redirect(Router):
     )
 
     def check(self) -> None:
-        if (self.data is None) == (self.file is None):
+        if ("data" in self.where) == (self.file is not None):
             raise ConfigError(
                 self.place,
                 f'{self.name} router: one of "file" or "data" must be specified, not both',
@@ -110,9 +110,8 @@ class Redirect(Router):
 
     def _text(self, ctx: Context) -> str | None:
         """The list; None where there is no such file.  Raises ListError, TempFail."""
-        if self.data is not None:
-            return expand(ctx, self.data)
-        assert self.file is not None
+        if self.file is None:
+            return "" if self.data is None else expand(ctx, self.data)
         path = require(expand(ctx, self.file), "file of a redirect router", self.file.where)
         if not path.startswith("/"):
             raise TempFail(f'"{path}" is not an absolute path', code=_UNKNOWN)

@@ -211,7 +211,7 @@ def test_without_drop_box_and_daemon_it_is_try_again_later(tmp_path: Path) -> No
     [
         (["--hepl"], 64),
         ([], 64),
-        (["-bt", "x"], 64),
+        (["-bh", "x"], 64),
         (["-C", "/nonexistent/mta.conf", "r@example.com"], 78),
         (["--version"], 0),
         (["-bi"], 0),

@@ -155,7 +155,7 @@ def test_macros_are_collected() -> None:
     assert parsed("-DA=1", "-DB=2", "-bp").macros == ["A=1", "B=2"]
 
 
-@pytest.mark.parametrize("word", ["-bt", "-bh", "-Mf", "-d+all", "-oMa", "-S", "-qqf"])
+@pytest.mark.parametrize("word", ["-bh", "-brt", "-Mf", "-d+all", "-oMa", "-S", "-qqf"])
 def test_what_is_not_there_yet_is_recognised(word: str) -> None:
     assert parsed(word, "x").later != ""
 

@@ -241,6 +241,7 @@ def test_all_options_of_exim_4_98_are_known_by_name() -> None:
         "deliver_max_use",
         "deliver_max_parallel",
         "worker_max_use",
+        "dns_servers",
     }
     assert len((set(load.OPTIONS) | set(later.NAMES)) - own) == 293
 

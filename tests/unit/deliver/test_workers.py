@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mta.deliver.frames import Carry, Refused, Start, pack
+from mta.deliver.frames import IN_LINE, Carry, Refused, Start, pack
 from mta.deliver.workers import INLINE, Job, Workers
 from mta.transport import parcel as parcels
 from mta.transport.api import Outcome, Parcel, ParcelRecipient, Result
@@ -319,8 +319,8 @@ def test_brief_jobs_stand_in_line_for_one_worker(launcher: Launcher, parcel: Par
 
 def test_the_line_has_a_length(launcher: Launcher, parcel: Parcel) -> None:
     workers = Workers(launcher.start(carry_all))
-    said = carry(workers, *(brief(parcel, number) for number in range(9)))
-    assert said[8] == [replace(DONE, text="worker 2")]
+    said = carry(workers, *(brief(parcel, number) for number in range(IN_LINE + 1)))
+    assert said[IN_LINE] == [replace(DONE, text="worker 2")]
     workers.close()
 
 

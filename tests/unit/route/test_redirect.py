@@ -202,3 +202,9 @@ def test_nothing_that_a_stranger_wrote_is_expanded(route: Route) -> None:
     routers = ALIASES.format(data="${quote_local_part:$local_part}@y.example") + LAST
     (line,) = route(routers, '"${run{id}}"@x.example')
     assert line == "${run{id}}@y.example <- ${run{id}}@y.example R=last T=box"
+
+
+def test_an_empty_list_that_is_given_as_such_declines(route: Route) -> None:
+    assert route("a:\n driver = redirect\n data =\n", "x@y.example") == [
+        "x@y.example failed: Unrouteable address"
+    ]

@@ -1,0 +1,55 @@
+"""The addresses of this machine: those that its interfaces have, as Exim counts them.
+
+Not what could be bound to: all of 127/8 can, but another program may well be a host at
+127.0.0.2.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+
+from mta.base import clock
+
+KEPT = 30.0  # seconds; interfaces come and go
+# What stands for all addresses leads here, too.
+ANY = frozenset({"0.0.0.0", "::"})
+
+
+class OwnAddresses:
+    """Asks the system now and then."""
+
+    __slots__ = ("_known", "_until")
+
+    def __init__(self) -> None:
+        self._known: frozenset[str] = frozenset()
+        self._until = 0.0
+
+    def __contains__(self, address: str) -> bool:
+        now = clock.monotonic()
+        if now >= self._until:
+            self._known, self._until = _ask(), now + KEPT
+        return _plain(address) in self._known
+
+
+def _plain(address: str) -> str:
+    """One form for each address, without a zone; IPv4 in its own."""
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return ""
+    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
+    return str(mapped or parsed)
+
+
+def _ask() -> frozenset[str]:
+    import psutil  # type: ignore[import-untyped]  # it ships no types
+
+    families = (socket.AF_INET, socket.AF_INET6)
+    found = {
+        _plain(each.address)
+        for addresses in psutil.net_if_addrs().values()
+        for each in addresses
+        if each.family in families
+    }
+    return frozenset(found | ANY)

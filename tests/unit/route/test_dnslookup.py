@@ -1,0 +1,168 @@
+"""The dnslookup router: hosts, and what it makes of their absence, in Exim 4.98's words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.harness import dns
+from tests.unit.route.conftest import Route
+
+ZONE = """
+    remote.example.      MX     10 mx1.remote.example.
+    remote.example.      MX     20 mx2.remote.example.
+    mx1.remote.example.  A      127.0.0.2
+    mx2.remote.example.  A      127.0.0.3
+    aonly.example.       A      192.0.2.80
+    nullmx.example.      MX     0 .
+    mxbroken.example.    MX     10 nohost.example.
+    mxself.example.      MX     10 oracle.example.
+    mxbackup.example.    MX     5 mx1.remote.example.
+    mxbackup.example.    MX     10 oracle.example.
+    mxbackup.example.    MX     20 mx2.remote.example.
+    mxagain.example.     MX     10 host.again.
+    host.again.          SERVFAIL
+    again.example.       SERVFAIL
+    oracle.example.      A      127.0.0.1
+    selfa.example.       A      127.0.0.1
+    txt.example.         TXT    "x"
+    mx6.example.         MX     5 v6.example.
+    v6.example.          AAAA   2001:db8::25
+    v6.example.          A      192.0.2.25
+"""
+ROUTER = "d:\n driver = dnslookup\n transport = out\n"
+NO_HOSTS = "failed: all relevant MX records point to non-existent hosts"
+NO_SERVICE = "failed: an MX or SRV record indicated no SMTP service"
+LOCAL_MX = "lowest numbered MX record points to local host"
+LOCAL = "remote host address is the local host"
+WANTED = "missing MX, or all MXs point to missing A records, and defer requested"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[dns.Server]:
+    with dns.serving(ZONE) as running:
+        yield running
+
+
+@pytest.fixture
+def ask(route: Route, server: dns.Server) -> Route:
+    def run(domain: str, more: str = "", main: str = "", **how: bool) -> list[str]:
+        address, port = server.place
+        options = f"dns_servers = <; [{address}]:{port}\ndns_retry = 1\n{main}"
+        return route(ROUTER + more, f"x@{domain}", main=options, **how)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("domain", "said"),
+    [
+        ("remote.example", "R=d T=out mx1.remote.example mx2.remote.example"),
+        ("Remote.Example", "R=d T=out mx1.remote.example mx2.remote.example"),
+        ("aonly.example", "R=d T=out aonly.example"),
+        ("mxbackup.example", "R=d T=out mx1.remote.example"),
+        ("mx6.example", "R=d T=out v6.example v6.example"),
+        ("nullmx.example", NO_SERVICE),
+        ("mxbroken.example", NO_HOSTS),
+        ("mxself.example", f"R=d deferred: {LOCAL_MX}"),
+        ("selfa.example", f"R=d deferred: {LOCAL}"),
+        ("mxagain.example", "R=d deferred: host lookup did not complete"),
+        ("again.example", "R=d deferred: host lookup did not complete"),
+        ("txt.example", "failed: Unrouteable address"),
+        ("nowhere.example", "failed: Unrouteable address"),
+        ("[192.0.2.1]", "failed: Unrouteable address"),
+    ],
+)
+def test_what_becomes_of_a_domain(ask: Route, domain: str, said: str) -> None:
+    assert ask(domain) == [f"x@{domain.lower()} {said}"]
+
+
+@pytest.mark.parametrize(
+    ("option", "domain", "said"),
+    [
+        ("self = defer", "mxself.example", f"R=d deferred: {LOCAL_MX}"),
+        ("self = fail", "mxself.example", f"R=d failed: {LOCAL_MX}"),
+        ("self = fail", "selfa.example", f"R=d failed: {LOCAL}"),
+        ("self = send", "mxself.example", "R=d T=out oracle.example"),
+        ("ignore_target_hosts = 127.0.0.0/8", "remote.example", NO_HOSTS),
+        ("ignore_target_hosts = 127.0.0.2", "remote.example", "R=d T=out mx2.remote.example"),
+        ("ignore_target_hosts = *", "aonly.example", "failed: Unrouteable address"),
+        ("mx_domains = aonly.example", "aonly.example", "failed: Unrouteable address"),
+        (
+            "mx_domains = *",
+            "remote.example",
+            "R=d T=out mx1.remote.example mx2.remote.example",
+        ),
+        ("fail_defer_domains = *", "nullmx.example", f"R=d deferred: {WANTED}"),
+        ("fail_defer_domains = *", "nowhere.example", f"R=d deferred: {WANTED}"),
+        ("check_secondary_mx", "mxbackup.example", "R=d T=out mx1.remote.example"),
+        ("check_secondary_mx", "remote.example", "failed: Unrouteable address"),
+        ("check_secondary_mx", "mxself.example", f"R=d deferred: {LOCAL_MX}"),
+        ("cannot_route_message = sorry", "nowhere.example", "failed: sorry"),
+        ("cannot_route_message = sorry", "nullmx.example", NO_SERVICE),
+        ("mx_fail_domains = *", "again.example", "R=d deferred: host lookup did not complete"),
+    ],
+)
+def test_options(ask: Route, option: str, domain: str, said: str) -> None:
+    assert ask(domain, f" {option}\n") == [f"x@{domain} {said}"]
+
+
+def test_the_kinds_of_addresses(ask: Route) -> None:
+    assert ask("v6.example", " ipv4_only = true\n") == ["x@v6.example R=d T=out v6.example"]
+    assert ask("v6.example", " ipv4_only = ${if eq{a}{b}{yes}fail}\n") == [
+        "x@v6.example R=d T=out v6.example v6.example"
+    ]
+    assert ask("v6.example", main="dns_ipv4_lookup = *") == [
+        "x@v6.example R=d T=out v6.example"
+    ]
+
+
+def test_names_of_other_hosts_may_count_as_ours(ask: Route) -> None:
+    main = "hosts_treat_as_local = mx1.remote.example"
+    assert ask("remote.example", main=main) == [f"x@remote.example R=d deferred: {LOCAL_MX}"]
+
+
+def test_no_answer_may_mean_that_there_is_nothing(ask: Route) -> None:
+    main = "dns_again_means_nonexist = again.example : host.again"
+    assert ask("again.example", main=main) == ["x@again.example failed: Unrouteable address"]
+    assert ask("mxagain.example", main=main) == [f"x@mxagain.example {NO_HOSTS}"]
+
+
+NEXT = """
+    n:
+     driver = redirect
+     data = :fail: passed $self_hostname
+     allow_fail
+"""
+
+
+def test_an_address_that_leads_to_us_may_be_passed_on(ask: Route) -> None:
+    more = f" self = pass\n no_more\n{NEXT}"
+    assert ask("mxself.example", more) == [
+        "x@mxself.example R=n failed: passed oracle.example"
+    ]
+
+
+def test_an_address_may_be_passed_on_when_nobody_answers(ask: Route) -> None:
+    more = f" pass_on_timeout\n no_more\n{NEXT}"
+    assert ask("again.example", more) == ["x@again.example R=n failed: passed"]
+
+
+@pytest.mark.parametrize("how", ["reroute:", "reroute: rewrite:"])
+def test_an_address_that_leads_to_us_may_be_rerouted(ask: Route, how: str) -> None:
+    assert ask("mxself.example", f" self = {how} aonly.example\n") == [
+        "x@aonly.example <- x@mxself.example R=d T=out aonly.example"
+    ]
+
+
+def test_the_reason_of_an_earlier_router_is_told(ask: Route) -> None:
+    more = "n:\n driver = redirect\n data =\n cannot_route_message = sorry\n"
+    assert ask("mxbroken.example", more) == [f"x@mxbroken.example {NO_HOSTS}"]
+    assert ask("nowhere.example", more) == ["x@nowhere.example failed: sorry"]
+
+
+@pytest.mark.parametrize("value", ["drop", "reroute:", "reroute: rewrite:", "Freeze"])
+def test_what_self_cannot_be(ask: Route, value: str) -> None:
+    with pytest.raises(Exception, match="not a valid value"):
+        ask("remote.example", f" self = {value}\n")
