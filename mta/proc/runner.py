@@ -37,6 +37,7 @@ SCAN_SECONDS = 300.0
 PICKUP_SECONDS = 1.0
 SWEEP_SECONDS = 3600.0
 AFTER_CRASH_SECONDS = 60.0
+AFTER_OTHERS_SECONDS = 2.0  # for a message that was not alone: most likely another did it
 MOST_CRASHES = 3  # of ours over one message; then it is frozen until somebody looks
 IDLE_SECONDS = 20.0
 # After a change of generations: what the old runner was told of while it went.
@@ -416,12 +417,15 @@ class Runner:
         """A deliverer has gone.  The messages it had wait before they are tried again."""
         if child in self.idle:
             self.idle.remove(child)
+        was_alone = len(child.entries) == 1
         for entry in child.entries.values():
             self.schedule.finish(entry)
             # A message that is too much for every deliverer is tried less and less often.
             entry.crashes += 1
             pause = AFTER_CRASH_SECONDS * 4 ** (min(entry.crashes, 4) - 1)
-            self.schedule.wait(entry, clock.now() + pause)
+            self.schedule.wait(
+                entry, clock.now() + (pause if was_alone else AFTER_OTHERS_SECONDS)
+            )
         child.left += child.entries.values()
         child.entries.clear()
         self.dismiss(child)

@@ -20,7 +20,7 @@ USERS = ("alice", "bob", "carol")
 SENDERS = 4
 EACH = 100  # messages of one sender
 KILLS = 12
-AT_MOST = 8  # under way in one process
+AT_MOST = 20  # under way in one process: deliver_max_parallel
 
 pytestmark = pytest.mark.timeout(120)
 

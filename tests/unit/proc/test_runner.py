@@ -19,6 +19,8 @@ from mta.log.sink import Log
 from mta.proc import pickup
 from mta.proc.control import Arrived, Attempt, Attempted
 from mta.proc.runner import (
+    AFTER_CRASH_SECONDS,
+    AFTER_OTHERS_SECONDS,
     FIRST_ROOM,
     MOST_ROOM,
     QUICK_SECONDS,
@@ -211,6 +213,22 @@ def test_a_deliverer_that_dies_leaves_all_it_had_for_later(stage: Stage) -> None
     assert [entry.crashes for entry in stage.schedule.entries.values()] == [1, 1]
     assert stage.schedule.running == 0
     assert stage.schedule.take(20) is None
+
+
+def test_what_died_together_is_tried_alone_soon_and_what_died_alone_later(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = clock.now()
+    monkeypatch.setattr("mta.base.clock.now", lambda: now)
+    stage.arrive(2)
+    stage.others[1].close()
+    stage.report(stage.children[1])
+    assert stage.schedule.next_time() == now + AFTER_OTHERS_SECONDS
+    stage.later()
+    child = next(each for each in stage.children.values() if each.entries)
+    stage.others[child.pid].close()
+    stage.report(child)
+    assert stage.schedule.next_time() == now + 4 * AFTER_CRASH_SECONDS
 
 
 def test_a_report_about_a_message_it_does_not_have_ends_a_deliverer(stage: Stage) -> None:
