@@ -25,7 +25,7 @@ IDLE_SECONDS = 30.0
 # With so many receivers a connection waits a moment, as one of them will most likely come
 # free sooner than another process could be made.
 WARM = 4
-MOMENT_SECONDS = 0.005
+MOMENT_SECONDS = 0.02
 
 
 class Receiver:
