@@ -21,7 +21,7 @@ from mta.config.model import Configuration
 from mta.expand.compile import prepare
 from mta.expand.context import Context
 from mta.lookup.api import Tables
-from mta.mail.address import AddressError, parse_list
+from mta.mail.address import AddressError, parse_list, split
 from mta.mail.date import log_stamp
 from mta.route.api import (
     Address,
@@ -130,7 +130,7 @@ class Tester:
 
     def _qualified(self, text: str) -> str:
         naming = self.conf.naming
-        if "@" in text:
+        if split(text)[1]:
             return text
         is_sender = self.purpose is Purpose.VERIFY_SENDER
         return f"{text}@{naming.qualify_domain if is_sender else naming.qualify_recipient}"

@@ -21,10 +21,11 @@ _DATA = 32768  # sizeof(struct crypt_data)
 def _library() -> ctypes.CDLL:
     try:
         library = ctypes.CDLL("libcrypt.so.1")
-    except OSError as error:
-        raise ExpansionFail(f"crypt() needs libcrypt: {error}") from error
-    library.crypt_rn.restype = ctypes.c_char_p
-    library.crypt_rn.argtypes = [
+        function = library.crypt_rn  # an old library lacks it
+    except (OSError, AttributeError) as error:
+        raise ExpansionFail(f"crypt() needs libxcrypt: {error}") from error
+    function.restype = ctypes.c_char_p
+    function.argtypes = [
         *(ctypes.c_char_p, ctypes.c_char_p),
         *(ctypes.c_void_p, ctypes.c_int),
     ]

@@ -18,7 +18,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
@@ -39,10 +39,11 @@ TIMEOUT = 5.0  # seconds for one try at one server, as in resolver(5)
 TRIES = 2
 LONGEST = 30.0  # seconds for a question, however many servers and tries there are
 MOST_KNOWN = 2000  # answers
-MOST_RECORDS = 1000  # of one answer
-LONGEST_TTL = 86400.0
+MOST_RECORDS = 500  # of one answer
+MOST_KEPT = 16384  # characters of an answer that is remembered
+LONGEST_TTL = 3600.0
 NEGATIVE_TTL = 60.0  # seconds, where the zone does not say
-SILENCE_TTL = 10.0  # seconds for which a server that fails is not asked the same again
+SILENCE_TTL = 60.0  # seconds for which a server that fails is not asked the same again
 LONGEST_NAME = 1024  # as text, in which an octet may take four characters
 PAYLOAD = 1232  # octets of an answer by UDP (RFC 9715)
 
@@ -73,6 +74,7 @@ class Answer:
     said: Said
     records: tuple[tuple[Any, ...], ...] = ()
     name: str = ""  # whose records they are: the question's, or where its CNAMEs lead to
+    asked: str = ""  # the question's, with the domain that was put behind it, if one was
     secure: bool = False  # a resolver that we trust has verified it (AD, RFC 4035)
     text: str = ""  # why there is no answer now
 
@@ -111,11 +113,12 @@ class Resolver:
         the domains in its search list.  Waits 30 seconds at most.
         """
         answer = Answer(Said.NO_NAME, name=name)
+        candidate = name
         for candidate in self._candidates(name, qualify=qualify, search=search):
             answer = self._ask(candidate, kind)
             if answer.said in (Said.FOUND, Said.AGAIN):
                 break
-        return answer
+        return replace(answer, asked=candidate)
 
     def reverse(self, address: str) -> Answer:
         """The names of an address: what its PTR records say."""
@@ -129,9 +132,9 @@ class Resolver:
             return
         made = self._made()
         if made is not None and qualify and "." not in bare:
-            yield _below(bare, made.domain)
-        else:
-            yield bare
+            # As in resolver(5): the first of the search list, then the name as it is.
+            yield _below(bare, (list(made.search) or [made.domain])[0])
+        yield bare
         if made is not None and search:
             for domain in made.search[:6]:
                 yield _below(bare, domain)
@@ -146,6 +149,8 @@ class Resolver:
         if len(self._known) >= MOST_KNOWN:
             del self._known[next(iter(self._known))]
         self._known.pop(key, None)
+        if sum(len(str(record)) for record in answer.records) > MOST_KEPT:
+            return answer
         self._known[key] = (clock.monotonic() + min(max(ttl, 0.0), LONGEST_TTL), answer)
         return answer
 
@@ -176,11 +181,11 @@ class Resolver:
     def _is_name(self, name: str, kind: str) -> bool:
         if not name or len(name) > LONGEST_NAME:
             return False
-        return kind in _ANY_NAME or self._names is None or bool(self._names.match(name))
+        return kind in _ANY_NAME or self._names is None or bool(self._names.fullmatch(name))
 
     def _taken(self, found: dns.resolver.Answer) -> tuple[float, Answer]:
         flags = found.response.flags
-        secure = bool(flags & dns.flags.AD) or (
+        secure = bool(self.settings.dnssec and flags & dns.flags.AD) or (
             self.settings.trust_aa and bool(flags & dns.flags.AA)
         )
         name = _written(found.canonical_name)
@@ -190,7 +195,7 @@ class Resolver:
                 Said.NO_DATA, name=name, secure=secure
             )
         records = tuple(_fields(each) for each in list(found.rrset)[:MOST_RECORDS])
-        return ttl, Answer(Said.FOUND, records, name, secure)
+        return ttl, Answer(Said.FOUND, records, name, secure=secure)
 
     def _made(self) -> dns.resolver.Resolver | None:
         """The resolver with today's servers; None where none is known."""
@@ -201,7 +206,10 @@ class Resolver:
             except OSError:
                 stamp = 0
         if self._resolver is None or stamp != self._read:
-            self._resolver, self._read = self._make(), stamp
+            made = self._make()
+            # While a new file cannot be used the old servers are asked.
+            self._resolver = made or self._resolver
+            self._read = stamp if made else -1
         return self._resolver
 
     def _make(self) -> dns.resolver.Resolver | None:
@@ -213,8 +221,8 @@ class Resolver:
         else:
             try:
                 made = dns.resolver.Resolver(RESOLV_CONF)
-            except (dns.resolver.NoResolverConfiguration, OSError):
-                return None
+            except (dns.exception.DNSException, ValueError, OSError):
+                return None  # none, or one that is being written
         made.timeout = settings.timeout
         made.lifetime = min(LONGEST, settings.timeout * settings.tries * len(made.nameservers))
         made.flags = dns.flags.RD | (dns.flags.AD if settings.dnssec else 0)

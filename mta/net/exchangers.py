@@ -13,12 +13,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
+from mta.base import clock
 from mta.base.text import lower
 from mta.net.dns import Answer, Resolver, Said
 from mta.net.socket import family_of
 
 MOST_HOSTS = 50  # of one domain that are looked up: an answer may name any number
 MOST_ADDRESSES = 20  # of one host
+MOST_SILENT = 3  # hosts for which nobody answers: then it is enough for now
+LONGEST = 60.0  # seconds for a search, and what the last question takes
 # What a sender is told, in Exim's words.
 NO_SERVICE = "an MX or SRV record indicated no SMTP service"
 NO_HOSTS = "all relevant MX records point to non-existent hosts"
@@ -86,19 +89,19 @@ def find(resolver: Resolver, domain: str, rules: Rules) -> Found:
         return _by_mx(resolver, said, rules)
     if rules.mx_required:
         return Found(End.NOTHING, name=domain)
-    return _by_address(resolver, said.name if said.said is Said.NO_DATA else domain, rules)
+    return _by_address(resolver, domain, rules)
 
 
 def _by_mx(resolver: Resolver, said: Answer, rules: Rules) -> Found:
     names = _sorted(said)
     if not names:
-        return Found(End.NOTHING, name=said.name, text=NO_SERVICE)
+        return Found(End.NOTHING, name=said.asked, text=NO_SERVICE)
     search = _Search(resolver, rules, secure=said.secure, by_mx=True)
     for preference, name in names[:MOST_HOSTS]:
-        if search.is_complete(preference):
+        if search.is_complete(preference) or search.is_enough(said.asked, preference):
             break
         search.look(name, preference)
-    return search.found(said.name)
+    return search.found(said.asked)
 
 
 def _sorted(said: Answer) -> list[tuple[int, str]]:
@@ -124,6 +127,7 @@ class _Search:
 
     __slots__ = (
         "by_mx",
+        "deadline",
         "full_name",
         "hosts",
         "ourselves",
@@ -139,7 +143,9 @@ class _Search:
         self.secure = secure
         self.by_mx = by_mx
         self.hosts: list[Exchanger] = []
-        self.silent = ""  # why there was no answer for a host
+        # Preferences of hosts without an answer, and why there was none.
+        self.silent: list[tuple[int | None, str]] = []
+        self.deadline = clock.monotonic() + LONGEST
         self.ourselves: Exchanger | None = None  # this host, and the best preference it has
         self.full_name = ""
 
@@ -149,6 +155,14 @@ class _Search:
         return (
             ours is not None and ours.preference is not None and ours.preference < preference
         )
+
+    def is_enough(self, domain: str, preference: int) -> bool:
+        """True if this has taken so long that what follows is left for another time."""
+        if clock.monotonic() > self.deadline:
+            text = f"looking up the hosts of {domain} takes too long"
+            self.silent.append((preference, text))
+            return True
+        return len(self.silent) >= MOST_SILENT
 
     def look(
         self, name: str, preference: int | None, *, qualify: bool = False, search: bool = False
@@ -164,11 +178,12 @@ class _Search:
         for kind in ("A",) if only else ("AAAA", "A"):
             answer = self.resolver.ask(name, kind, qualify=qualify, search=search)
             if answer.said is Said.FOUND:
-                self.full_name = self.full_name or answer.name
+                self.full_name = self.full_name or answer.asked
                 secure = self.secure and answer.secure
                 places += self._places(name, preference, answer, secure)
             elif answer.said is Said.AGAIN and not self.rules.again_is_never(name):
-                self.silent = f"lookup of {kind} for {name}: {answer.text}"
+                text = f"lookup of {kind} for {name}: {answer.text}"
+                self.silent.append((preference, text))
         if self.rules.ipv4_first:
             places.sort(key=lambda each: ":" in each.address)
         for place in places:
@@ -190,6 +205,15 @@ class _Search:
         else:
             self.hosts.append(place)
 
+    def _may_be_better(self, ours: Exchanger) -> bool:
+        """True if a host that is better than we are did not answer now."""
+        return any(
+            preference is not None
+            and ours.preference is not None
+            and preference < ours.preference
+            for preference, _ in self.silent
+        )
+
     def found(self, domain: str) -> Found:
         """What came of it."""
         ours = self.ourselves
@@ -202,11 +226,11 @@ class _Search:
                 and ours.preference is not None
                 and each.preference < ours.preference
             ]
-            if not better and not self.silent:
+            if not better and not self._may_be_better(ours):
                 return Found(End.OURSELVES, (ours, *self.hosts), domain)
             self.hosts = better
         if self.hosts:
             return Found(End.HOSTS, tuple(self.hosts), domain, was_secondary=ours is not None)
         if self.silent:
-            return Found(End.AGAIN, name=domain, text=self.silent)
+            return Found(End.AGAIN, name=domain, text=self.silent[-1][1])
         return Found(End.NOTHING, name=domain, text=NO_HOSTS if self.by_mx else "")

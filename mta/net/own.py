@@ -10,6 +10,7 @@ import ipaddress
 import socket
 
 from mta.base import clock
+from mta.base.errors import TempFail, describe
 
 KEPT = 30.0  # seconds; interfaces come and go
 # What stands for all addresses leads here, too.
@@ -26,9 +27,16 @@ class OwnAddresses:
         self._until = 0.0
 
     def __contains__(self, address: str) -> bool:
+        """True if it is ours.  Raises TempFail where that cannot be told."""
         now = clock.monotonic()
         if now >= self._until:
-            self._known, self._until = _ask(), now + KEPT
+            try:
+                self._known, self._until = _ask(), now + KEPT
+            except OSError as error:
+                if not self._known:
+                    # That it is not ours must not be guessed: mail would go in circles.
+                    text = f"cannot ask for our own addresses: {describe(error)}"
+                    raise TempFail(text, status="4.3.2") from error
         return _plain(address) in self._known
 
 

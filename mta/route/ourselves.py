@@ -5,6 +5,7 @@ from __future__ import annotations
 from mta.base.errors import ConfigError
 from mta.base.text import trim
 from mta.expand.context import Context
+from mta.mail.address import split
 from mta.route.api import (
     Accepted,
     Address,
@@ -58,4 +59,4 @@ def answer(router: Router, ctx: Context, address: Address, hosts: tuple[Host, ..
             return Passed()
         case "fail":
             return Failed(text)
-    return Replaced((Child(f"{address.local_part}@{_domain(router.self_)}"),))
+    return Replaced((Child(f"{split(address.text)[0]}@{_domain(router.self_)}"),))

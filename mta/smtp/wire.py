@@ -70,6 +70,10 @@ class Wire:
         self.timeout = seconds
         self._stream.set_timeout(seconds)
 
+    def has_line(self) -> bool:
+        """True if `line` need not read."""
+        return self._buffer.find(b"\n", self._at) >= 0
+
     def line(self, limit: int) -> bytes | None:
         """The next line without its end, or None at the end of input.
 

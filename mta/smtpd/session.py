@@ -182,6 +182,9 @@ def _one_command(session: Session) -> None:
     """Read one command line and answer it."""
     # A request to end is heeded here, and only here.
     ending = session.service.ending
+    if not session.wire.has_line():
+        # No answer may be lost by that: a client would send its message again.
+        session.wire.flush()
     ending.wait()
     try:
         line = session.wire.line(dispatch.LINE_LIMIT)

@@ -15,6 +15,7 @@ from mta.config.template import Template
 from mta.expand.context import Context
 from mta.expand.run import expand
 from mta.lookup.resolver import own_addresses, resolver
+from mta.mail.address import split
 from mta.match.domain import match_domain
 from mta.match.host import match_host
 from mta.net.exchangers import End, Exchanger, Found, Rules, find
@@ -88,7 +89,7 @@ class DnsLookup(Router):
         if found.end is End.NOTHING:
             return self.nothing(ctx, domain, found)
         if _is_other(found.name, domain):
-            return Replaced((Child(f"{address.local_part}@{found.name}"),))
+            return Replaced((Child(f"{split(address.text)[0]}@{found.name}"),))
         hosts = tuple(_host(each) for each in found.hosts)
         if found.end is End.OURSELVES:
             return ourselves.answer(self, ctx, address, hosts)

@@ -183,7 +183,7 @@ def test_what_is_remembered_is_bounded(
 def test_a_verified_answer_is_secure() -> None:
     with dns.serving("host.test. A 192.0.2.1", secure=True) as server:
         assert resolver(server, dnssec=True).ask("host.test", "A").secure
-        assert resolver(server, dnssec=True).ask("host.test", "MX").secure
+        assert not resolver(server).ask("host.test", "A").secure
     with dns.serving("host.test. A 192.0.2.1") as server:
         assert not resolver(server, dnssec=True).ask("host.test", "A").secure
 
@@ -194,10 +194,12 @@ def test_the_domains_of_resolv_conf(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         made = asking._made()
         assert made is not None
         made.domain = subject.dns.name.from_text("first.test")
-        made.search = [subject.dns.name.from_text("second.test")]
+        made.search = []
         assert asking.ask("a", "A").said is Said.NO_NAME
         assert asking.ask("a", "A", qualify=True).records == (("192.0.2.1",),)
+        assert asking.ask("a", "A", qualify=True).asked == "a.first.test"
         assert asking.ask("a.b", "A", qualify=True).said is Said.NO_NAME
+        made.search = [subject.dns.name.from_text("second.test")]
         assert asking.ask("a.b", "A", search=True).records == (("192.0.2.2",),)
         assert asking.ask("a.b.", "A", search=True).said is Said.NO_NAME
 
@@ -207,10 +209,32 @@ def test_a_new_resolv_conf_is_heeded(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(subject, "RESOLV_CONF", str(file))
     asking = Resolver()
     assert asking.ask("a.test", "A") == Answer(
-        Said.AGAIN, name="a.test", text="no name server is known"
+        Said.AGAIN, name="a.test", asked="a.test", text="no name server is known"
     )
     file.write_text("nameserver 192.0.2.53\n")
     made = asking._made()
     assert made is not None
     assert made.nameservers == ["192.0.2.53"]
     assert asking._made() is made
+
+
+@pytest.mark.parametrize(
+    "text", [b"nameserver 10.0\n", b"nameserver 192.0.2.53\nsearch a..b\n", b"nameserver \xff"]
+)
+def test_a_resolv_conf_that_is_being_written_leaves_the_old_servers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: bytes
+) -> None:
+    file = tmp_path / "resolv.conf"
+    monkeypatch.setattr(subject, "RESOLV_CONF", str(file))
+    asking = Resolver()
+    file.write_bytes(text)
+    assert asking.ask("a.test", "A").said is Said.AGAIN
+    file.write_text("nameserver 192.0.2.1\n")
+    before = asking._made()
+    assert before is not None
+    file.write_bytes(text)
+    assert asking._made() is before
+    file.write_text("nameserver 192.0.2.99\n")
+    made = asking._made()
+    assert made is not None
+    assert made.nameservers == ["192.0.2.99"]

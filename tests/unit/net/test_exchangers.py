@@ -201,3 +201,42 @@ def test_hosts_are_secure_where_all_that_led_to_them_is() -> None:
             resolver = Resolver(Settings(servers=(server.place,), dnssec=True))
             answer = find(resolver, "usual.test", Rules())
             assert [each.secure for each in answer.hosts] == [secure]
+
+
+def test_a_name_that_an_alias_leads_to_is_not_the_domains() -> None:
+    zone = """
+        host.test.             CNAME  host.test.cdn.test.
+        host.test.cdn.test.    A      192.0.2.1
+        mail.test.             CNAME  mail.test.cdn.test.
+        mail.test.cdn.test.    MX     10 host.test.cdn.test.
+    """
+    with dns.serving(zone) as server:
+        for name in ("host.test", "mail.test"):
+            answer = found(server, name, qualify=True, search=True)
+            assert (answer.end, answer.name) == (End.HOSTS, name)
+
+
+def test_hosts_for_which_nobody_answers_are_not_asked_for_all() -> None:
+    lines = [f"big.test. MX {number} h{number}.silent.test." for number in range(40)]
+    lines += [f"h{number}.silent.test. SERVFAIL" for number in range(40)]
+    with dns.serving("\n".join(lines)) as server:
+        assert found(server, "big.test").end is End.AGAIN
+        assert len(server.asked()) < 30
+
+
+def test_a_search_ends_in_time(server: dns.Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exchangers, "LONGEST", -1.0)
+    answer = found(server, "usual.test")
+    text = "looking up the hosts of usual.test takes too long"
+    assert (answer.end, answer.text) == (End.AGAIN, text)
+
+
+def test_a_silent_host_no_better_than_we_are_changes_nothing(server: dns.Server) -> None:
+    zone = """
+        ours.test.    MX  10 me.test.
+        ours.test.    MX  10 broken.test.
+        me.test.      A   192.0.2.100
+        broken.test.  SERVFAIL
+    """
+    with dns.serving(zone) as other:
+        assert found(other, "ours.test").end is End.OURSELVES

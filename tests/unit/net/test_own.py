@@ -8,6 +8,7 @@ import psutil
 import pytest
 
 from mta.base import clock
+from mta.base.errors import TempFail
 from mta.net import own
 from mta.net.own import OwnAddresses
 
@@ -59,3 +60,18 @@ def test_the_system_is_asked_again_after_a_while(
     assert "198.51.100.1" not in addresses
     now[0] += own.KEPT
     assert "198.51.100.1" in addresses
+
+
+def test_without_an_answer_of_the_system_nothing_is_guessed(
+    interfaces: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none() -> None:
+        raise OSError(24, "Too many open files")
+
+    addresses, late = OwnAddresses(), OwnAddresses()
+    assert "192.0.2.1" in addresses
+    monkeypatch.setattr(psutil, "net_if_addrs", none)
+    addresses._until = 0.0
+    assert "192.0.2.1" in addresses
+    with pytest.raises(TempFail, match="Too many open files"):
+        assert "192.0.2.1" in late

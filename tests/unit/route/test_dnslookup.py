@@ -47,10 +47,12 @@ def server() -> Iterator[dns.Server]:
 
 @pytest.fixture
 def ask(route: Route, server: dns.Server) -> Route:
-    def run(domain: str, more: str = "", main: str = "", **how: bool) -> list[str]:
+    def run(
+        domain: str, more: str = "", main: str = "", local_part: str = "x", **how: bool
+    ) -> list[str]:
         address, port = server.place
         options = f"dns_servers = <; [{address}]:{port}\ndns_retry = 1\n{main}"
-        return route(ROUTER + more, f"x@{domain}", main=options, **how)
+        return route(ROUTER + more, f"{local_part}@{domain}", main=options, **how)
 
     return run
 
@@ -166,3 +168,9 @@ def test_the_reason_of_an_earlier_router_is_told(ask: Route) -> None:
 def test_what_self_cannot_be(ask: Route, value: str) -> None:
     with pytest.raises(Exception, match="not a valid value"):
         ask("remote.example", f" self = {value}\n")
+
+
+def test_a_rerouted_address_keeps_its_local_part(ask: Route) -> None:
+    more = " self = reroute: aonly.example\n local_part_prefix = real-\n"
+    said = ask("mxself.example", f"{more} local_part_prefix_optional\n", local_part="Real-Bob")
+    assert said[0].startswith("Real-Bob@aonly.example <- Real-Bob@mxself.example")

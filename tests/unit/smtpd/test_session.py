@@ -213,6 +213,29 @@ def test_a_request_to_end_waits_for_a_message_that_is_on_its_way(post: Maker) ->
     assert mail.service.ending.asked
 
 
+def test_a_request_to_end_loses_no_answer(post: Maker) -> None:
+    class Ending(Script):
+        def write(self, octets: bytes) -> None:
+            if octets.startswith(b"250 2.0.0 OK id="):
+                os.kill(os.getpid(), signal.SIGTERM)
+            super().write(octets)
+
+    mail = post(OPEN)
+    before = signal.getsignal(signal.SIGTERM)
+    mail.service.ending.listen()
+    try:
+        stream = Ending(START, b"Subject: x\r\n\r\n.\r\n", b"NOOP\r\n")
+        made = session._session(
+            mail.service, stream, Connection(host_address="192.0.2.7"), None
+        )
+        made.situation.connection.enforce_sync = False
+        session._hold(made)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert stream.written[-2].startswith(b"250 2.0.0 OK id=")
+    assert stream.written[-1].startswith(b"421 4.3.2 ")
+
+
 _WORDS = [
     *(name.encode() for name in COMMANDS.names()),
     *(b" ", b"\r\n", b"\r\n", b"\n", b"\r", b"\0", b"FROM:", b"TO:", b"<a@b.example>", b"<>"),
