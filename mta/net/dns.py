@@ -43,7 +43,7 @@ MOST_RECORDS = 500  # of one answer
 MOST_KEPT = 16384  # characters of an answer that is remembered
 LONGEST_TTL = 3600.0
 NEGATIVE_TTL = 60.0  # seconds, where the zone does not say
-SILENCE_TTL = 60.0  # seconds for which a server that fails is not asked the same again
+SILENCE_TTL = 30.0  # seconds for which a server that fails is not asked the same again
 LONGEST_NAME = 1024  # as text, in which an octet may take four characters
 PAYLOAD = 1232  # octets of an answer by UDP (RFC 9715)
 

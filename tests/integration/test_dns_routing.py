@@ -92,7 +92,7 @@ def test_mail_is_sent_when_the_name_server_is_back() -> None:
         clients.send(mta.address, "a@local.test", ["x@plain.test"])
         mta.await_log("== x@plain.test R=relay defer (-1): host lookup did not complete", 20.0)
         names.start()
-        peer.await_messages(1, 60.0)
+        peer.await_messages(1, 90.0)
         mta.await_empty()
 
 
