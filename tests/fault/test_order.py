@@ -13,6 +13,7 @@ from tests.fault.conversation import Client
 from tests.fault.test_kill import CONFIG, the_process
 from tests.harness import daemon
 from tests.harness.daemon import Running
+from tests.harness.wait import until
 from tests.harness.source import TREE
 
 pytestmark = pytest.mark.timeout(300)
@@ -72,8 +73,10 @@ def delivery(mta: Running, title: str, *recipients: str) -> list[str]:
 
     def work() -> None:
         client = Client(mta)
+        before = mta.log().count("Completed")
         assert client.send(conversation.new_token(), *recipients)
-        mta.await_empty()
+        # The queue is empty a moment before the last line is in the log.
+        until(lambda: mta.log().count("Completed") > before, 15.0, "the end of the delivery")
         client.quit()
 
     return strace.trace(the_process(mta, title), work, "-y")
