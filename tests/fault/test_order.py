@@ -13,8 +13,8 @@ from tests.fault.conversation import Client
 from tests.fault.test_kill import CONFIG, the_process
 from tests.harness import daemon
 from tests.harness.daemon import Running
-from tests.harness.wait import until
 from tests.harness.source import TREE
+from tests.harness.wait import until
 
 pytestmark = pytest.mark.timeout(300)
 
