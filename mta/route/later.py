@@ -28,10 +28,19 @@ _REFUSED = (
     "bmi_rule",
 )
 _PRIVATE = {
+    "dnslookup": (
+        "check_srv",
+        "rewrite_headers",
+        "srv_fail_domains",
+        "widen_domains",
+    ),
     "manualroute": (
         "host_all_ignored",
         "host_find_failed",
+        "ignore_target_hosts",
+        "pass_on_timeout",
         "same_domain_copy_routing",
+        "self",
     ),
     "redirect": (
         "allow_filter",

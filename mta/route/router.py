@@ -107,7 +107,7 @@ class Router(Configured):
         kinds.string,
         "freeze",
         "What is done when the best host turns out to be this one: freeze, defer, send, pass, "
-        "fail, or reroute: with a domain.",
+        "fail, or reroute: with a domain; headers are not rewritten yet. For dnslookup only.",
     )
     ignore_target_hosts = Option(
         kinds.host_list, "", "Addresses of hosts that are taken not to exist."

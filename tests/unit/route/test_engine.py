@@ -312,3 +312,23 @@ def test_a_file_is_looked_at_once_for_an_address(
     routers = f"a:\n driver = redirect\n data = {data}\n" + LAST
     assert route(routers, "jim@a.example") == ["joe@example.org <- jim@a.example R=last T=box"]
     assert looks.count(str(table)) == 1
+
+
+@pytest.mark.parametrize(
+    ("driver", "option"),
+    [
+        ("manualroute", "self = fail"),
+        ("manualroute", "ignore_target_hosts = 127.0.0.1"),
+        ("manualroute", "pass_on_timeout"),
+        ("dnslookup", "check_srv = smtp"),
+        ("dnslookup", "srv_fail_domains = *"),
+        ("dnslookup", "widen_domains = a.example"),
+        ("dnslookup", "no_rewrite_headers"),
+    ],
+)
+def test_what_a_router_does_not_act_upon_is_refused_by_name(
+    route: Route, driver: str, option: str
+) -> None:
+    routes = " route_list = * 192.0.2.1\n" if driver == "manualroute" else ""
+    with pytest.raises(ConfigError, match="is not supported yet"):
+        route(f"a:\n driver = {driver}\n transport = out\n{routes} {option}\n", "x@y.example")
