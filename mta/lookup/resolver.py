@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import re
 
-from mta.base.errors import TempFail
-from mta.base.text import is_number
+from mta.base.errors import ConfigError, TempFail
 from mta.config.model import Configuration
 from mta.lookup.api import Tables
 from mta.net import interfaces
 from mta.net.dns import TIMEOUT, TRIES, Resolver, Settings
 from mta.net.own import OwnAddresses
-from mta.net.socket import family_of
 
 PORT = 53
 _RESOLVER = ("dns", "")
@@ -58,12 +56,10 @@ def settings(conf: Configuration) -> Settings:
 
 
 def _server(item: str) -> tuple[str, int]:
-    address, port = item, ""
-    if item.startswith("["):
-        address, _, port = item[1:].partition("]")
-        port = port.removeprefix(":")
-    elif not family_of(item):
-        address, _, port = item.rpartition(":")
-    if not family_of(address) or (port and not (is_number(port) and len(port) < 6)):
-        raise TempFail(f'"{item}" in dns_servers is not an address with an optional port')
-    return address, int(port or PORT)
+    try:
+        ((_, address, port),) = interfaces.read_interface(item, [PORT], None)
+    except ConfigError:
+        raise TempFail(
+            f'"{item}" in dns_servers is not an address with an optional port'
+        ) from None
+    return address, port

@@ -33,6 +33,7 @@ import dns.reversename
 
 from mta.base import clock
 from mta.base.text import lower, to_text
+from mta.config.main.dns import USUAL_NAMES
 
 RESOLV_CONF = "/etc/resolv.conf"
 TIMEOUT = 5.0  # seconds for one try at one server, as in resolver(5)
@@ -47,10 +48,16 @@ SILENCE_TTL = 30.0  # seconds for which a server that fails is not asked the sam
 LONGEST_NAME = 1024  # as text, in which an octet may take four characters
 PAYLOAD = 1232  # octets of an answer by UDP (RFC 9715)
 
-# What a name may be made of, unless an option says otherwise: Exim's dns_check_names_pattern.
-USUAL_NAMES = r"(?i)^(?:[a-z0-9_](?:[a-z0-9/_-]*[a-z0-9_])?(?:\.(?!$)|(?=\.?$)))+\.?$"
 # These may have names that no host has.
 _ANY_NAME = frozenset({"TXT", "SPF", "PTR"})
+# What dnspython says of a text that is the name of nothing.
+_NO_NAME = (
+    dns.name.BadEscape,
+    dns.name.EmptyLabel,
+    dns.name.LabelTooLong,
+    dns.name.NameTooLong,
+    UnicodeError,
+)
 
 
 class Said(Enum):
@@ -88,7 +95,6 @@ class Settings:
     tries: int = TRIES
     edns: bool = True
     dnssec: bool = False  # ask for signatures (dns_dnssec_ok)
-    trust_aa: bool = False  # an authoritative answer counts as secure
     names: str = USUAL_NAMES  # a pattern; "" lets everything through
 
 
@@ -170,11 +176,9 @@ class Resolver:
             return _negative_ttl(responses), Answer(Said.NO_NAME, name=name)
         except (dns.resolver.NoNameservers, dns.resolver.LifetimeTimeout) as error:
             return SILENCE_TTL, Answer(Said.AGAIN, name=name, text=_why(error))
-        except (dns.exception.DNSException, UnicodeError, OSError) as error:
-            if isinstance(error, (dns.name.LabelTooLong, dns.name.NameTooLong)):
-                return NEGATIVE_TTL, Answer(Said.NO_NAME, name=name)
-            if isinstance(error, (dns.name.EmptyLabel, dns.name.BadEscape, UnicodeError)):
-                return NEGATIVE_TTL, Answer(Said.NO_NAME, name=name)
+        except _NO_NAME:
+            return NEGATIVE_TTL, Answer(Said.NO_NAME, name=name)
+        except (dns.exception.DNSException, OSError) as error:
             return SILENCE_TTL, Answer(Said.AGAIN, name=name, text=type(error).__name__)
         return self._taken(found)
 
@@ -184,10 +188,7 @@ class Resolver:
         return kind in _ANY_NAME or self._names is None or bool(self._names.fullmatch(name))
 
     def _taken(self, found: dns.resolver.Answer) -> tuple[float, Answer]:
-        flags = found.response.flags
-        secure = bool(self.settings.dnssec and flags & dns.flags.AD) or (
-            self.settings.trust_aa and bool(flags & dns.flags.AA)
-        )
+        secure = self.settings.dnssec and bool(found.response.flags & dns.flags.AD)
         name = _written(found.canonical_name)
         ttl = float(found.chaining_result.minimum_ttl)
         if found.rrset is None:
@@ -260,7 +261,6 @@ _FIELDS: dict[str, Callable[[Any], tuple[Any, ...]]] = {
     ),
     "TLSA": lambda rdata: (rdata.usage, rdata.selector, rdata.mtype, rdata.cert.hex()),
 }
-KINDS = frozenset(_FIELDS)
 
 
 def _fields(rdata: Any) -> tuple[Any, ...]:

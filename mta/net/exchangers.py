@@ -122,6 +122,11 @@ def _by_address(resolver: Resolver, domain: str, rules: Rules) -> Found:
     return search.found(search.full_name or domain)
 
 
+def _is_better(one: int | None, other: int | None) -> bool:
+    """True if the first preference comes before the second; hosts without one are alike."""
+    return one is not None and other is not None and one < other
+
+
 class _Search:
     """Hosts that were found so far, in order."""
 
@@ -152,9 +157,7 @@ class _Search:
     def is_complete(self, preference: int) -> bool:
         """True if we are a host, and what follows is worse than we are."""
         ours = self.ourselves
-        return (
-            ours is not None and ours.preference is not None and ours.preference < preference
-        )
+        return ours is not None and _is_better(ours.preference, preference)
 
     def is_enough(self, domain: str, preference: int) -> bool:
         """True if this has taken so long that what follows is left for another time."""
@@ -207,12 +210,7 @@ class _Search:
 
     def _may_be_better(self, ours: Exchanger) -> bool:
         """True if a host that is better than we are did not answer now."""
-        return any(
-            preference is not None
-            and ours.preference is not None
-            and preference < ours.preference
-            for preference, _ in self.silent
-        )
+        return any(_is_better(preference, ours.preference) for preference, _ in self.silent)
 
     def found(self, domain: str) -> Found:
         """What came of it."""
@@ -220,11 +218,7 @@ class _Search:
         if ours is not None:
             # Whoever is as good as we are would give it back to us.
             better = [
-                each
-                for each in self.hosts
-                if each.preference is not None
-                and ours.preference is not None
-                and each.preference < ours.preference
+                each for each in self.hosts if _is_better(each.preference, ours.preference)
             ]
             if not better and not self._may_be_better(ours):
                 return Found(End.OURSELVES, (ours, *self.hosts), domain)

@@ -6,11 +6,11 @@ Not what could be bound to: all of 127/8 can, but another program may well be a 
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 
 from mta.base import clock
 from mta.base.errors import TempFail, describe
+from mta.net.socket import plain_address
 
 KEPT = 30.0  # seconds; interfaces come and go
 # What stands for all addresses leads here, too.
@@ -37,17 +37,10 @@ class OwnAddresses:
                     # That it is not ours must not be guessed: mail would go in circles.
                     text = f"cannot ask for our own addresses: {describe(error)}"
                     raise TempFail(text, status="4.3.2") from error
-        return _plain(address) in self._known
-
-
-def _plain(address: str) -> str:
-    """One form for each address, without a zone; IPv4 in its own."""
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return ""
-    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
-    return str(mapped or parsed)
+        try:
+            return plain_address(address) in self._known
+        except ValueError:
+            return False  # it is none at all
 
 
 def _ask() -> frozenset[str]:
@@ -55,7 +48,7 @@ def _ask() -> frozenset[str]:
 
     families = (socket.AF_INET, socket.AF_INET6)
     found = {
-        _plain(each.address)
+        plain_address(each.address)
         for addresses in psutil.net_if_addrs().values()
         for each in addresses
         if each.family in families

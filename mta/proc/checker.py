@@ -13,13 +13,12 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Sequence
-from dataclasses import fields
 
 from mta.acl.acls import check_lists as lists_of_acls
 from mta.base.errors import MtaError
 from mta.config import load, snapshot
 from mta.config.model import Configuration
-from mta.config.option import Configured
+from mta.config.show import topics
 from mta.expand.compile import prepare
 from mta.match.check import check_lists
 from mta.net import interfaces
@@ -50,15 +49,10 @@ def compile_all(conf: Configuration) -> list[str]:
         acls,
         load_retry_rules(conf).lines,
     )
-    main = [each for each in _topics(conf) if isinstance(each, Configured)]
-    errors = [*prepare(*made), *check_lists(conf, *main), *lists_of_acls(conf, acls)]
+    lists = [*check_lists(conf, *topics(conf)), *lists_of_acls(conf, acls)]
+    errors = [*prepare(*made), *lists]
     # An ACL is found twice: as it is called by name, and at the phase where it begins.
     return list(dict.fromkeys(str(error) for error in errors))
-
-
-def _topics(conf: Configuration) -> list[object]:
-    """The groups of main options, and whatever else there is."""
-    return [getattr(conf, each.name) for each in fields(conf)]
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from mta.config import kinds
 from mta.config.option import Configured, Option
 
+# What a name may be made of; as strict as Exim's own default.
+USUAL_NAMES = r"(?i)^(?:[a-z0-9_](?:[a-z0-9/_-]*[a-z0-9_])?(?:\.(?!$)|(?=\.?$)))+\.?$"
+
 
 class Dns(Configured):
     """How names are looked up."""
@@ -21,7 +24,7 @@ class Dns(Configured):
     )
     dns_check_names_pattern = Option(
         kinds.string,
-        r"(?i)^(?:[a-z0-9_](?:[a-z0-9/_-]*[a-z0-9_])?(?:\.(?!$)|(?=\.?$)))+\.?$",
+        USUAL_NAMES,
         "What a name must match to be looked up at all; empty for anything.",
     )
     dns_again_means_nonexist = Option(

@@ -8,7 +8,6 @@ from __future__ import annotations
 from functools import partial
 
 from mta.base.errors import ExpansionFail
-from mta.base.text import lower
 from mta.config import kinds
 from mta.config.option import Option
 from mta.config.template import Template
@@ -32,6 +31,7 @@ from mta.route.api import (
     Replaced,
     Verdict,
 )
+from mta.route.conditions import is_true
 from mta.route.router import Router, router
 
 NOT_COMPLETE = "host lookup did not complete"
@@ -139,7 +139,7 @@ def _is_set(ctx: Context, option: Template | None) -> bool:
         if error.forced:
             return False
         raise
-    return lower(text) not in ("", "0", "no", "false")
+    return is_true(text)
 
 
 def _is_other(name: str, domain: str) -> bool:
