@@ -1,6 +1,6 @@
 """TLS over any stream, for both roles; the one user of pyOpenSSL.
 
-    stream = TlsStream(stream, contexts.server(settings), server=True)
+    stream = TlsStream(stream, contexts.get(settings), server=True)
     stream.handshake()
 
 TLS works in memory here: what it has to say goes out over the stream below, whose deadlines
@@ -19,6 +19,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import os
+import socket
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -144,7 +145,6 @@ class TlsStream:
             try:
                 return self._connection.recv(size)
             except SSL.WantReadError:
-                self._flush()
                 self._feed()
             except SSL.ZeroReturnError:
                 return b""
@@ -169,7 +169,7 @@ class TlsStream:
         """True if `read` would not wait: for a record that has come in part it would."""
         while True:
             try:
-                self._connection.recv(1, SSL_PEEK)
+                self._connection.recv(1, socket.MSG_PEEK)
             except SSL.WantReadError:
                 if not self._below.readable():
                     return False
@@ -209,9 +209,6 @@ class TlsStream:
             except SSL.WantReadError:
                 return
             self._below.write(octets)
-
-
-SSL_PEEK = 2  # MSG_PEEK, the only flag that recv knows
 
 
 def _words(error: SSL.Error) -> str:
@@ -273,9 +270,7 @@ class ClientSettings:
     key: str = ""
     ciphers: str = USUAL_CIPHERS
     authorities: str = SYSTEM
-    require: bool = (
-        False  # end a handshake with a server that nobody whom we trust vouches for
-    )
+    require: bool = False  # have nothing to do with servers that nobody vouches for
 
 
 Settings = ServerSettings | ClientSettings
@@ -320,34 +315,8 @@ def _stamp(settings: Settings) -> _Stamp:
 
 
 def _make(settings: Settings) -> SSL.Context:
-    if isinstance(settings, ServerSettings):
-        return _server(settings)
-    context = _common(SSL.Context(SSL.TLS_CLIENT_METHOD), settings)
-    if settings.certificate:
-        _use_files(context, settings.certificate, settings.key or settings.certificate)
-    context.set_verify(SSL.VERIFY_PEER, _insisting if settings.require else _noting)
-    return context
-
-
-def _server(settings: ServerSettings) -> SSL.Context:
-    context = _common(SSL.Context(SSL.TLS_SERVER_METHOD), settings)
-    if settings.certificate:
-        _use_files(context, settings.certificate, settings.key or settings.certificate)
-    else:
-        key, certificate = self_signed(settings.host)
-        context.use_privatekey(key)
-        context.use_certificate(certificate)
-    context.set_session_id(b"mta")
-    mode = SSL.VERIFY_NONE
-    if settings.ask or settings.require:
-        mode = SSL.VERIFY_PEER
-    if settings.require:
-        mode |= SSL.VERIFY_FAIL_IF_NO_PEER_CERT
-    context.set_verify(mode, _insisting if settings.require else _noting)
-    return context
-
-
-def _common(context: SSL.Context, settings: Settings) -> SSL.Context:
+    is_server = isinstance(settings, ServerSettings)
+    context = SSL.Context(SSL.TLS_SERVER_METHOD if is_server else SSL.TLS_CLIENT_METHOD)
     context.set_min_proto_version(SSL.TLS1_2_VERSION)
     context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION)
     try:
@@ -355,6 +324,20 @@ def _common(context: SSL.Context, settings: Settings) -> SSL.Context:
     except (SSL.Error, UnicodeEncodeError):
         raise TempFail(f'no cipher is left of "{settings.ciphers}"') from None
     _trust(context, settings.authorities)
+    if settings.certificate:
+        _use_files(context, settings.certificate, settings.key or settings.certificate)
+    mode = SSL.VERIFY_PEER
+    if isinstance(settings, ServerSettings):
+        if not settings.certificate:
+            key, certificate = self_signed(settings.host)
+            context.use_privatekey(key)
+            context.use_certificate(certificate)
+        context.set_session_id(b"mta")
+        if settings.require:
+            mode |= SSL.VERIFY_FAIL_IF_NO_PEER_CERT
+        elif not settings.ask:
+            mode = SSL.VERIFY_NONE
+    context.set_verify(mode, _insisting if settings.require else _noting)
     return context
 
 
@@ -390,16 +373,6 @@ def _trust(context: SSL.Context, authorities: str) -> None:
             raise TempFail(f"cannot read {authorities}: {_words(error)}") from None
 
 
-def _note(connection: SSL.Connection, error: int) -> None:
-    judgement = connection.get_app_data()
-    if isinstance(judgement, _Judgement) and not judgement.trouble:
-        judgement.trouble = _reason(error)
-
-
-def _reason(error: int) -> str:
-    return _REASONS.get(error, f"certificate error {error}")
-
-
 # X509_V_ERR_… of OpenSSL's x509_vfy.h that are met in practice.
 _REASONS = {
     2: "unable to get issuer certificate",
@@ -420,8 +393,9 @@ def _noting(
     connection: SSL.Connection, certificate: crypto.X509, error: int, depth: int, good: int
 ) -> bool:
     """Note what is wrong and go on: encrypted to a stranger is better than open to all."""
-    if not good:
-        _note(connection, error)
+    judgement = connection.get_app_data()
+    if not good and isinstance(judgement, _Judgement) and not judgement.trouble:
+        judgement.trouble = _REASONS.get(error, f"certificate error {error}")
     return True
 
 
@@ -429,9 +403,7 @@ def _insisting(
     connection: SSL.Connection, certificate: crypto.X509, error: int, depth: int, good: int
 ) -> bool:
     """Note what is wrong and end the handshake."""
-    if not good:
-        _note(connection, error)
-    return bool(good)
+    return _noting(connection, certificate, error, depth, good) and bool(good)
 
 
 def self_signed(host: str) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
