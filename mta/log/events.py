@@ -41,22 +41,16 @@ def received(
     bounce_of: str = "",
 ) -> None:
     """<=  A message has arrived and is safely on disk."""
-    # Written out, unlike the others: there is one for each message, and somebody waits for it.
-    parts = [f"{message_id} <= {sender or '<>'}"]
-    if bounce_of:
-        parts.append(f"R={bounce_of}")
-    if host:
-        parts.append(f"H={host}")
-    if user:
-        parts.append(f"U={user}")
-    if protocol:
-        parts.append(f"P={protocol}")
-    if authenticated:
-        parts.append(f"A={authenticated}")
-    parts.append(f"S={size}")
-    if id_header:
-        parts.append(f"id={id_header}")
-    log.main(" ".join(parts))
+    shown = _fields(
+        R=bounce_of,
+        H=host,
+        U=user,
+        P=protocol,
+        A=authenticated,
+        S=size,
+        id=id_header,
+    )
+    log.main(f"{message_id} <= {sender or '<>'}{shown}")
 
 
 def delivered(

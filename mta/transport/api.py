@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import field, replace
 from enum import Enum
 
 from mta.base.trust import Trusted
@@ -105,18 +105,4 @@ class Outcome:
 
     def about(self, address: str) -> Outcome:
         """The same said of another recipient."""
-        return Outcome(
-            address,
-            self.result,
-            self.text,
-            self.status,
-            self.code,
-            self.host,
-            self.host_address,
-            self.port,
-            self.host_error,
-            self.message_error,
-            self.remote_text,
-            self.reused,
-            self.file,
-        )
+        return replace(self, address=address)
