@@ -80,8 +80,8 @@ def _become_owner(conf: Configuration) -> None:
     owner = users.by_name(conf.own.mail_user)
     if owner is None:
         # No daemon has run here yet, but somebody may have made the spool.
-        with contextlib.suppress(OSError, KeyError):
-            owner = users.by_uid(os.stat(str(conf.queue.spool_directory)).st_uid)
+        with contextlib.suppress(OSError):
+            owner = users.by_uid(os.stat(conf.queue.spool_directory).st_uid)
     if owner is None or owner.uid == 0:
         raise ConfigError(
             None, f'there is no user "{conf.own.mail_user}"', "make it: mta install --users"
@@ -154,23 +154,15 @@ class Tester:
         return max((_code(each) for each in bad), default=GOOD)
 
     def _verified(self, text: str, bad: Sequence[Undeliverable]) -> int:
-        for each in bad:
-            if isinstance(each.verdict, Failed):
-                self.say(f"{text} failed to verify: {each.verdict.text}")
-            else:
-                self.say(f"{text} cannot be resolved at this time: {each.verdict.text}")
-            return _code(each)
-        self.say(f"{text} verified")
-        return GOOD
+        if not bad:
+            self.say(f"{text} verified")
+            return GOOD
+        self.say(_end(text, bad[0], "failed to verify"))
+        return _code(bad[0])
 
     def undeliverable(self, result: Undeliverable) -> None:
         """What cannot be routed, and where it came from."""
-        how = (
-            "is undeliverable"
-            if isinstance(result.verdict, Failed)
-            else "cannot be resolved at this time"
-        )
-        self.say(f"{result.address.text} {how}: {result.verdict.text}")
+        self.say(_end(result.address.text, result, "is undeliverable"))
         self.ancestors(result.address)
 
     def delivery(self, way: Delivery) -> None:
@@ -214,6 +206,13 @@ class Tester:
     def _is_local(self, way: Delivery) -> bool:
         transport = self.transports.get(way.transport)
         return transport is None or transport.is_local
+
+
+def _end(text: str, result: Undeliverable, failed: str) -> str:
+    """How a route ended without a delivery; `failed` is said of what is final."""
+    is_final = isinstance(result.verdict, Failed)
+    how = failed if is_final else "cannot be resolved at this time"
+    return f"{text} {how}: {result.verdict.text}"
 
 
 def _code(result: Routed) -> int:
