@@ -27,7 +27,7 @@ import signal
 import socket
 import struct
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -43,6 +43,7 @@ import dns.rrset
 
 TTL = 300
 UDP_SIZE = 512
+Note = Callable[[str], object]
 MISBEHAVIOUR = frozenset({"SERVFAIL", "REFUSED", "NXDOMAIN", "SILENT", "GARBAGE"})
 
 
@@ -162,7 +163,7 @@ def _serve(zone: Zone, sockets: tuple[socket.socket, socket.socket], log: Path) 
                     _over_tcp(zone, tcp, asked.write)
 
 
-def _over_tcp(zone: Zone, listening: socket.socket, note: object) -> None:
+def _over_tcp(zone: Zone, listening: socket.socket, note: Note) -> None:
     connection, _ = listening.accept()
     with connection:
         connection.settimeout(5.0)
@@ -172,13 +173,13 @@ def _over_tcp(zone: Zone, listening: socket.socket, note: object) -> None:
             connection.sendall(struct.pack("!H", len(made)) + made)
 
 
-def _reply(zone: Zone, octets: bytes, note: object, limit: int) -> bytes | None:
+def _reply(zone: Zone, octets: bytes, note: Note, limit: int) -> bytes | None:
     try:
         query = dns.message.from_wire(octets)
     except dns.exception.DNSException:
         return None
     question = query.question[0]
-    note(f"{question.name.to_text()} {dns.rdatatype.to_text(question.rdtype)}\n")  # type: ignore[operator]
+    note(f"{question.name.to_text()} {dns.rdatatype.to_text(question.rdtype)}\n")
     edns = query.payload if query.edns >= 0 else UDP_SIZE
     return answer(zone, query, limit=limit if limit > UDP_SIZE else max(edns, UDP_SIZE))
 

@@ -543,11 +543,8 @@ def test_the_recipients_of_one_message_are_delivered_to_one_after_the_other(
     assert [each.recipients[0].address[0] for each in house.workers.parcels] == list("acb")
 
 
-def test_an_error_of_ours_in_one_attempt_spares_the_others(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    deliverer = house.deliverer()
-    bad, good = house.put("bad@local.example"), house.put("good@local.example")
+def break_the_log_of(bad: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let an error of ours end the attempt of this message when it has delivered."""
     real = outcome_module.events.delivered
 
     def fail(log: object, message_id: str, *more: object, **named: object) -> None:
@@ -556,6 +553,14 @@ def test_an_error_of_ours_in_one_attempt_spares_the_others(
         real(log, message_id, *more, **named)  # type: ignore[arg-type]
 
     monkeypatch.setattr(outcome_module.events, "delivered", fail)
+
+
+def test_an_error_of_ours_in_one_attempt_spares_the_others(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deliverer = house.deliverer()
+    bad, good = house.put("bad@local.example"), house.put("good@local.example")
+    break_the_log_of(bad, monkeypatch)
     deliverer.begin(bad)
     deliverer.begin(good)
     with pytest.raises(RuntimeError):
@@ -571,14 +576,7 @@ def test_what_comes_late_for_an_attempt_that_ended_in_an_error_harms_nobody(
     deliverer = house.deliverer()
     bad = house.put("x@a.far.example", "y@b.far.example")
     good = house.put("good@local.example")
-    real = outcome_module.events.delivered
-
-    def fail(log: object, message_id: str, *more: object, **named: object) -> None:
-        if message_id == bad:
-            raise RuntimeError("a bug")
-        real(log, message_id, *more, **named)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(outcome_module.events, "delivered", fail)
+    break_the_log_of(bad, monkeypatch)
     house.workers.answers = {}
     deliverer.begin(bad)
     deliverer.begin(good)

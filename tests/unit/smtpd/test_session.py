@@ -163,6 +163,20 @@ def test_a_bug_of_ours_is_told_to_the_client_and_not_hidden(
     assert stream.written == [b"421 mx.example: Internal error - closing connection\r\n"]
 
 
+def hold_with_ending(mail: Post, stream: Script) -> None:
+    """Hold a conversation in which SIGTERM is a request to end."""
+    before = signal.getsignal(signal.SIGTERM)
+    mail.service.ending.listen()
+    try:
+        made = session._session(
+            mail.service, stream, Connection(host_address="192.0.2.7"), None
+        )
+        made.situation.connection.enforce_sync = False
+        session._hold(made)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def test_a_request_to_end_is_obeyed_between_commands(post: Maker) -> None:
     class Ending(Script):
         def read(self, size: int) -> bytes:
@@ -171,17 +185,8 @@ def test_a_request_to_end_is_obeyed_between_commands(post: Maker) -> None:
             return super().read(size)
 
     mail = post(OPEN)
-    before = signal.getsignal(signal.SIGTERM)
-    mail.service.ending.listen()
-    try:
-        stream = Ending(b"EHLO c.example\r\n", b"NOOP\r\n")
-        made = session._session(
-            mail.service, stream, Connection(host_address="192.0.2.7"), None
-        )
-        made.situation.connection.enforce_sync = False
-        session._hold(made)
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    stream = Ending(b"EHLO c.example\r\n", b"NOOP\r\n")
+    hold_with_ending(mail, stream)
     assert stream.written[-1] == (
         b"421 4.3.2 mx.example: Service not available - closing connection\r\n"
     )
@@ -197,17 +202,8 @@ def test_a_request_to_end_waits_for_a_message_that_is_on_its_way(post: Maker) ->
             return super().read(size)
 
     mail = post(OPEN)
-    before = signal.getsignal(signal.SIGTERM)
-    mail.service.ending.listen()
-    try:
-        stream = Ending(START, b"Subject: x\r\n\r\n.\r\n", b"NOOP\r\n")
-        made = session._session(
-            mail.service, stream, Connection(host_address="192.0.2.7"), None
-        )
-        made.situation.connection.enforce_sync = False
-        session._hold(made)
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    stream = Ending(START, b"Subject: x\r\n\r\n.\r\n", b"NOOP\r\n")
+    hold_with_ending(mail, stream)
     assert b"".join(stream.written).split(b"\r\n")[-3].startswith(b"250 2.0.0 OK id=")
     assert len(mail.envelopes()) == 1
     assert mail.service.ending.asked
@@ -221,17 +217,8 @@ def test_a_request_to_end_loses_no_answer(post: Maker) -> None:
             super().write(octets)
 
     mail = post(OPEN)
-    before = signal.getsignal(signal.SIGTERM)
-    mail.service.ending.listen()
-    try:
-        stream = Ending(START, b"Subject: x\r\n\r\n.\r\n", b"NOOP\r\n")
-        made = session._session(
-            mail.service, stream, Connection(host_address="192.0.2.7"), None
-        )
-        made.situation.connection.enforce_sync = False
-        session._hold(made)
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    stream = Ending(START, b"Subject: x\r\n\r\n.\r\n", b"NOOP\r\n")
+    hold_with_ending(mail, stream)
     assert stream.written[-2].startswith(b"250 2.0.0 OK id=")
     assert stream.written[-1].startswith(b"421 4.3.2 ")
 
