@@ -89,6 +89,7 @@ class Running:
     config: Path
     macros: dict[str, str]
     who: pwd.struct_passwd | None = None
+    inside: tuple[str, ...] = ()
     grace: float = 5.0
     process: subprocess.Popen[bytes] | None = None
     output: Path = field(init=False)
@@ -148,6 +149,10 @@ class Running:
         reader, writer = os.pipe()
         command = [sys.executable, "-I", "-c", START, str(TREE), *self.arguments()]
         command += ["--ready-fd", str(writer), "--grace", str(self.grace)]
+        whose = identity(self.who)
+        if self.inside:
+            # Only root may enter a network.
+            command, whose = [*self.inside, *becoming(self.who), *command], {}
         with self.output.open("ab") as output:
             self.process = subprocess.Popen(
                 command,
@@ -157,7 +162,7 @@ class Running:
                 pass_fds=(writer,),
                 cwd="/",
                 start_new_session=True,
-                **identity(self.who),
+                **whose,
             )
         os.close(writer)
         waiting = select.poll()
@@ -230,6 +235,13 @@ def identity(who: pwd.struct_passwd | None) -> Identity:
     return {"user": who.pw_uid, "group": who.pw_gid, "extra_groups": []}
 
 
+def becoming(who: pwd.struct_passwd | None) -> list[str]:
+    """What goes before a command line that is to run as another user."""
+    if who is None:
+        return []
+    return ["setpriv", f"--reuid={who.pw_uid}", f"--regid={who.pw_gid}", "--clear-groups"]
+
+
 def unprivileged() -> pwd.struct_passwd | None:
     """Whom the tree runs as: nobody when we are root, else who we are (None)."""
     if os.geteuid() != 0:
@@ -255,7 +267,11 @@ def unprivileged() -> pwd.struct_passwd | None:
 
 @contextmanager
 def prepared(
-    config: str = BASIC, *, sink: int = 9, macros: Mapping[str, str] | None = None
+    config: str = BASIC,
+    *,
+    sink: int = 9,
+    macros: Mapping[str, str] | None = None,
+    inside: tuple[str, ...] = (),
 ) -> Iterator[Running]:
     """A place with a configuration, and nothing running; whatever runs is ended afterwards."""
     who = unprivileged()
@@ -275,7 +291,7 @@ def prepared(
         "PORT": str(ports.free()[0]),
         "SINK": str(sink),
     }
-    mta = Running(place, file, {**known, **(macros or {})}, who)
+    mta = Running(place, file, {**known, **(macros or {})}, who, inside)
     try:
         yield mta
     finally:
@@ -285,10 +301,17 @@ def prepared(
 
 @contextmanager
 def running(
-    config: str = BASIC, *, sink: int = 9, macros: Mapping[str, str] | None = None
+    config: str = BASIC,
+    *,
+    sink: int = 9,
+    macros: Mapping[str, str] | None = None,
+    inside: tuple[str, ...] = (),
 ) -> Iterator[Running]:
-    """The tree at work; stopped, and looked over for panics, when the test is done."""
-    with prepared(config, sink=sink, macros=macros) as mta:
+    """The tree at work; stopped, and looked over for panics, when the test is done.
+
+    `inside` goes before its command line: what enters a host of a test's own network.
+    """
+    with prepared(config, sink=sink, macros=macros, inside=inside) as mta:
         mta.start()
         yield mta
         if mta.process is not None and mta.process.poll() is None:
