@@ -30,6 +30,7 @@ GROUPS = (
     "dialogues",
     "integration",
     "interop",
+    "network",
     "fault",
     "privilege",
     "fuzz",

@@ -111,8 +111,8 @@ setgid_group = postdrop
 maillog_file = /var/log/postfix.log
 myhostname = mx.b.test
 mydestination = b.test
-inet_interfaces = 10.99.0.12
-inet_protocols = ipv4
+inet_interfaces = 10.99.0.12, fd99::12
+inet_protocols = all
 mynetworks = 10.99.0.99
 alias_maps =
 alias_database =
@@ -121,9 +121,9 @@ smtp_tls_security_level =
 smtp_connect_timeout = 3s
 smtp_helo_timeout = 5s
 smtp_data_done_timeout = 5s
-minimal_backoff_time = 1s
-maximal_backoff_time = 2s
-queue_run_delay = 1s
+minimal_backoff_time = 3s
+maximal_backoff_time = 4s
+queue_run_delay = 2s
 """
 OPENSMTPD = """\
 listen on 10.99.0.12
@@ -234,9 +234,12 @@ def set_up_postfix(root: Path) -> None:
     (root / "etc/postfix/main.cf").write_text(POSTFIX)
     master = root / "etc/postfix/master.cf"
     kept = [line for line in master.read_text().split("\n") if line and " inet " not in line]
-    master.write_text("\n".join([*kept, f"{PEER}:25 inet n - n - - smtpd", ""]))
+    inet = [f"{address}:25 inet n - n - - smtpd" for address in (PEER, "[fd99::12]")]
+    master.write_text("\n".join([*kept, *inet, ""]))
     resolving(root, "var/spool/postfix/etc/resolv.conf")
-    peers.empty(root / "var/spool/postfix", ("hold", "incoming", "active", "deferred", "defer"))
+    peers.empty(
+        root / "var/spool/postfix", ("hold", "incoming", "active", "deferred", "defer")
+    )
 
 
 def set_up_opensmtpd(root: Path) -> None:
@@ -325,12 +328,14 @@ def names(net: Network, zones: dict[str, str], extra: str = "") -> Iterator[None
                 'a.resolve("ns.test", "A", lifetime=2)\n'
             )
             until(
-                lambda: subprocess.run(
-                    unbound.command(sys.executable, "-c", asked),
-                    capture_output=True,
-                    check=False,
-                ).returncode
-                == 0,
+                lambda: (
+                    subprocess.run(
+                        unbound.command(sys.executable, "-c", asked),
+                        capture_output=True,
+                        check=False,
+                    ).returncode
+                    == 0
+                ),
                 LIMIT,
                 "an answer of Unbound",
             )
@@ -352,7 +357,7 @@ def peer(net: Network, kind: str) -> Iterator[Peer]:
     """A neighbour with empty mailboxes, for b.test."""
     package, set_up, command, log = KINDS[kind]
     root = roots.make(f"peer-{kind}", package)
-    host = net.host("peer", PEER)
+    host = net.host("peer", PEER, "fd99::12/64")
     with peers.alone(root):
         for user in ("alice", "bob"):
             shutil.rmtree(root / f"home/{user}/Maildir", ignore_errors=True)

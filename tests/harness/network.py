@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -26,7 +27,7 @@ from tests.harness.source import TREE
 from tests.harness.wait import until
 
 SWITCH = TREE / "tests" / "harness" / "switch.py"
-# IPv4 10.99.0.N has fd99::N beside it where a host asks for both.
+TUN = "/dev/net/tun"
 FIRST_PORT = "/proc/sys/net/ipv4/ip_unprivileged_port_start"
 
 
@@ -110,7 +111,9 @@ class Network:
 
     def reset_when(self, name: str, seen: bytes, when: str = "before", times: int = 1) -> None:
         """Reset the connection in which this host sends the octets."""
-        self.order(**{"break": name, "seen": seen.decode("latin-1"), "when": when}, times=times)
+        self.order(
+            **{"break": name, "seen": seen.decode("latin-1"), "when": when}, times=times
+        )
 
     def resets(self, name: str) -> int:
         """How many connections were reset by the last `reset_when`."""
@@ -121,9 +124,16 @@ def why_not() -> str:
     """Why there can be no network here; empty when there can."""
     if os.geteuid() != 0:
         return "needs root"
-    if not os.path.exists("/dev/net/tun"):
-        return "needs /dev/net/tun"
-    tried = subprocess.run(["unshare", "--net", "ip", "link"], capture_output=True, check=False)
+    if not os.path.exists(TUN):
+        os.makedirs(os.path.dirname(TUN), exist_ok=True)
+        os.mknod(TUN, 0o600 | stat.S_IFCHR, os.makedev(10, 200))
+    try:
+        os.close(os.open(TUN, os.O_RDWR))
+    except OSError as error:
+        return f"needs {TUN}: {error.strerror}"
+    tried = subprocess.run(
+        ["unshare", "--net", "ip", "link"], capture_output=True, check=False
+    )
     return "" if tried.returncode == 0 else "needs the right to make network namespaces"
 
 

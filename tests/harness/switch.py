@@ -1,4 +1,4 @@
-"""A switch between hosts in network namespaces, in user space, as this kernel may have no netem.
+"""A switch between hosts in network namespaces, in user space: a kernel may have no netem.
 
     unshare --net --kill-child --fork python switch.py
 
@@ -26,7 +26,6 @@ import os
 import random
 import select
 import signal
-import socket
 import struct
 import subprocess
 import sys
@@ -37,8 +36,8 @@ CLONE_NEWNET = 0x40000000
 TUNSETIFF = 0x400454CA
 IFF_TAP_NO_PI = 0x1002
 PR_SET_PDEATHSIG = 1
-IPV4, TCP = 0x0800, 6
-FIN, RST, ACK = 0x01, 0x04, 0x10
+IPV4, IPV6, TCP = b"\x08\x00", b"\x86\xdd", 6
+RST, ACK = 0x04, 0x10
 FRAMES_AT_ONCE = 64
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -61,7 +60,7 @@ class Link:
 
 @dataclass(slots=True)
 class Segment:
-    """A TCP segment over IPv4, as far as a reset needs it."""
+    """A TCP segment, as far as a reset needs it."""
 
     ethernet: bytes
     source: bytes
@@ -69,28 +68,15 @@ class Segment:
     ports: tuple[int, int]
     sequence: int
     acknowledged: int
-    flags: int
     payload: bytes
 
     def resets(self) -> tuple[bytes, bytes]:
         """The frames that reset the connection for the receiver, and for the sender."""
         after = (self.sequence + len(self.payload)) & 0xFFFFFFFF
-        ahead = reset(
-            self.ethernet,
-            (self.source, self.target),
-            self.ports,
-            self.sequence,
-            self.acknowledged,
-        )
-        there, here = self.ethernet[:6], self.ethernet[6:12]
-        back = reset(
-            here + there + self.ethernet[12:],
-            (self.target, self.source),
-            (self.ports[1], self.ports[0]),
-            self.acknowledged,
-            after,
-        )
-        return ahead, back
+        here, there, kind = self.ethernet[6:12], self.ethernet[:6], self.ethernet[12:]
+        ahead = reset((self.source, self.target), self.ports, self.sequence, self.acknowledged)
+        back = reset((self.target, self.source), self.ports[::-1], self.acknowledged, after)
+        return there + here + kind + ahead, here + there + kind + back
 
 
 def checksum(octets: bytes) -> int:
@@ -101,44 +87,46 @@ def checksum(octets: bytes) -> int:
 
 
 def reset(
-    ethernet: bytes,
-    addresses: tuple[bytes, bytes],
-    ports: tuple[int, int],
-    sequence: int,
-    acknowledged: int,
+    addresses: tuple[bytes, bytes], ports: tuple[int, ...], sequence: int, acknowledged: int
 ) -> bytes:
-    """A frame that says RST."""
+    """A packet that says RST."""
 
     def head(total: int) -> bytes:
         flags = (5 << 12) | RST | ACK
         return struct.pack("!HHIIHHHH", *ports, sequence, acknowledged, flags, 0, total, 0)
 
-    pseudo = b"".join(addresses) + struct.pack("!BBH", 0, TCP, 20)
-    segment = head(checksum(pseudo + head(0)))
-
     def packet(total: int) -> bytes:
-        return struct.pack("!BBHHHBBH", 0x45, 0, 40, 0, 0, 64, TCP, total) + b"".join(addresses)
+        if len(addresses[0]) == 16:
+            return struct.pack("!IHBB", 6 << 28, 20, TCP, 64) + both
+        return struct.pack("!BBHHHBBH", 0x45, 0, 40, 0, 0, 64, TCP, total) + both
 
-    return ethernet + packet(checksum(packet(0))) + segment
+    both = b"".join(addresses)
+    segment = head(checksum(both + struct.pack("!HH", TCP, 20) + head(0)))
+    return packet(checksum(packet(0))) + segment
 
 
 def segment_of(frame: bytes) -> Segment | None:
     """The TCP segment in a frame; None if it holds something else."""
-    if len(frame) < 54 or frame[12:14] != struct.pack("!H", IPV4) or frame[23] != TCP:
+    kind = frame[12:14]
+    if kind == IPV4 and len(frame) >= 54 and frame[23] == TCP:
+        start, length = 14 + (frame[14] & 15) * 4, 4
+        end = 14 + int.from_bytes(frame[16:18], "big")
+        addresses = 26
+    elif kind == IPV6 and len(frame) >= 74 and frame[20] == TCP:
+        start, length = 54, 16
+        end = 54 + int.from_bytes(frame[18:20], "big")
+        addresses = 22
+    else:
         return None
-    start = 14 + (frame[14] & 15) * 4
     here, there, sequence, acknowledged, flags = struct.unpack_from("!HHIIH", frame, start)
-    body = start + (flags >> 12) * 4
-    end = 14 + int(struct.unpack_from("!H", frame, 16)[0])
     return Segment(
         frame[:14],
-        frame[26:30],
-        frame[30:34],
+        frame[addresses : addresses + length],
+        frame[addresses + length : addresses + 2 * length],
         (here, there),
         sequence,
         acknowledged,
-        flags & 0xFF,
-        frame[body:end],
+        frame[start + (flags >> 12) * 4 : end],
     )
 
 
