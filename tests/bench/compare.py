@@ -1,18 +1,19 @@
 """Compare this MTA with Debian's Postfix and Exim: the same messages, in turn, in one run.
 
     python -m tests.bench.compare [--systems mta,postfix,exim]
-                                  [--scenarios receive,maildir,relay] [--rounds 3]
-                                  [--messages 2000] [--clients 10] [--size 4096]
+                                  [--scenarios receive,maildir,relay,users]
+                                  [--rounds 3] [--messages 2000] [--clients 10] [--size 4096]
                                   [--counts] [--json FILE]
 
 Scenarios: receive (accept and keep), maildir (and deliver to a Maildir), relay (and send on to
-a sink); each with a session per message and with reused sessions. The clock stops when the
-last message is in its Maildir or the sink. Rates of different runs say nothing about each
-other: only the ratios within one run do. All queues and mailboxes are on one ext4 with a
-journal, made for the run: that is what servers have, and one without makes every new file
-search through those that were just removed. Needs root, gcc and debootstrap; runs in
-namespaces of its own, so nothing else on the machine can be reached or disturbed. With
---counts a short traced run adds forks, execs and syncs per message.
+a sink), users (and deliver to the Maildirs of 1,000 system users in turn); each with a session
+per message and with reused sessions. The clock stops when the last message is in its Maildir or
+the sink. Rates of different runs say nothing about each other: only the ratios within one run
+do. All queues and mailboxes are on one ext4 with a journal, made for the run: that is what
+servers have, and one without makes every new file search through those that were just removed.
+Needs root, gcc and debootstrap; runs in namespaces of its own, so nothing else on the machine
+can be reached or disturbed. With --counts a short traced run adds forks, execs and syncs per
+message.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.bench.measure import Daemon
-from tests.bench.systems import ALL, SCENARIOS, SINK_PORT, System
+from tests.bench.systems import ALL, SCENARIOS, SINK_PORT, USERS, System
 from tests.harness import roots
 
 HERE = Path(__file__).resolve().parent
@@ -40,7 +41,8 @@ INSIDE = "MTA_BENCH_INSIDE"
 STALL = 60.0
 DISK_SIZE = "3G"
 # Exim is an order of magnitude slower at these: fewer messages give as good a rate.
-SLOW = {("exim", "maildir"), ("exim", "relay")}
+SLOW = {("exim", "maildir"), ("exim", "relay"), ("exim", "users")}
+TO = {"relay": "alice@relay.test", "users": "u%d@local.test"}
 # Title, width, decimals, and the name of the value.
 COLUMNS = (
     ("cpu ms", 8, 2, "cpu_ms"),
@@ -83,7 +85,7 @@ class Bench:
     def load(
         self, system: System, scenario: str, style: str, messages: int
     ) -> subprocess.Popen[str]:
-        to = "alice@relay.test" if scenario == "relay" else "alice@local.test"
+        to = TO.get(scenario, "alice@local.test")
         command = [
             str(self.place / "load"),
             "-p",
@@ -96,6 +98,8 @@ class Bench:
         command += ["-c", str(self.options.clients), "-s", str(self.options.size)]
         if style == "reused":
             command.append("-r")
+        if scenario == "users":
+            command += ["-u", str(USERS)]
         return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
     def run(
@@ -103,10 +107,13 @@ class Bench:
     ) -> Row:
         """One measured run of a daemon that is up and warm."""
         with self.sink() as taken:
-            done = {"receive": lambda: messages, "maildir": system.delivered, "relay": taken}[
-                scenario
-            ]
-            before = done() if scenario == "maildir" else 0
+            done = {
+                "receive": lambda: messages,
+                "maildir": system.delivered,
+                "relay": taken,
+                "users": system.delivered_to_all,
+            }[scenario]
+            before = done() if scenario in ("maildir", "users") else 0
             began = moved = time.monotonic()
             daemon.mark()
             load = self.load(system, scenario, style, messages)

@@ -18,7 +18,9 @@ from tests.harness.source import TREE
 
 HERE = Path(__file__).resolve().parent
 SINK_PORT = 9025
-SCENARIOS = ("receive", "maildir", "relay")
+SCENARIOS = ("receive", "maildir", "relay", "users")
+# The users that mail of the scenario of this name is for, beside alice.
+USERS, FIRST_UID = 1000, 20000
 
 
 class System:
@@ -38,9 +40,10 @@ class System:
     def root(self) -> Path:
         return roots.path_of(self.root_name)
 
-    @property
-    def maildir(self) -> Path:
-        return self.root / "home/alice/Maildir"
+    def maildirs(self) -> list[Path]:
+        """Of everybody who gets mail."""
+        names = ["alice", *(f"u{number}" for number in range(USERS))]
+        return [self.root / f"home/{name}/Maildir" for name in names]
 
     def why_not(self) -> str:
         """Why this system cannot take part; empty when it can."""
@@ -49,6 +52,7 @@ class System:
     def install(self) -> None:
         """Build the root; needs the network the first time."""
         roots.make(self.root_name, *self.packages)
+        add_users(self.root)
 
     def configure(self, scenario: str) -> None:
         raise NotImplementedError
@@ -66,13 +70,42 @@ class System:
             for place, _, files in os.walk(self.root / self.spool / queue):
                 for file in files:
                     os.unlink(os.path.join(place, file))
-        shutil.rmtree(self.maildir, ignore_errors=True)
+        for maildir in self.maildirs():
+            shutil.rmtree(maildir, ignore_errors=True)
 
     def delivered(self) -> int:
-        try:
-            return len(os.listdir(self.maildir / "new"))
-        except FileNotFoundError:
-            return 0
+        """How many messages lie in alice's Maildir."""
+        return number_in(self.root / "home/alice/Maildir/new")
+
+    def delivered_to_all(self) -> int:
+        """How many messages lie in all Maildirs."""
+        return sum(number_in(maildir / "new") for maildir in self.maildirs())
+
+
+def number_in(directory: Path) -> int:
+    try:
+        return len(os.listdir(directory))
+    except FileNotFoundError:
+        return 0
+
+
+def add_users(root: Path) -> None:
+    """Users u0, u1 and so on with a home each, as useradd makes them but at once."""
+    file = root / "etc/passwd"
+    known = file.read_text()
+    if f"\nu{USERS - 1}:" in known:
+        return
+    accounts, groups = "", ""
+    for number in range(USERS):
+        uid = FIRST_UID + number
+        home = root / f"home/u{number}"
+        home.mkdir(exist_ok=True)
+        os.chown(home, uid, uid)
+        accounts += f"u{number}:x:{uid}:{uid}::/home/u{number}:/bin/sh\n"
+        groups += f"u{number}:x:{uid}:\n"
+    file.write_text(known + accounts)
+    file = root / "etc/group"
+    file.write_text(file.read_text() + groups)
 
 
 class Exim(System):
