@@ -5,15 +5,15 @@
                                   [--rounds 3] [--messages 2000] [--clients 10] [--size 4096]
                                   [--counts] [--json FILE]
 
-Scenarios: receive (accept and keep), maildir (and deliver to a Maildir), relay (and send on to
-a sink), users (and deliver to the Maildirs of 1,000 system users in turn); each with a session
-per message and with reused sessions. The clock stops when the last message is in its Maildir or
-the sink. Rates of different runs say nothing about each other: only the ratios within one run
-do. All queues and mailboxes are on one ext4 with a journal, made for the run: that is what
-servers have, and one without makes every new file search through those that were just removed.
-Needs root, gcc and debootstrap; runs in namespaces of its own, so nothing else on the machine
-can be reached or disturbed. With --counts a short traced run adds forks, execs and syncs per
-message.
+Scenarios: receive (accept and keep), maildir (and deliver to a Maildir), relay (and send on
+to a sink), users (and deliver to the Maildirs of 1,000 system users in turn); each with a
+session per message and with reused sessions. The clock stops when the last message is in its
+Maildir or the sink. Rates of different runs say nothing about each other: only the ratios
+within one run do. All queues and mailboxes are on one ext4 with a journal, made for the run:
+that is what servers have, and one without makes every new file search through those that were
+just removed. Needs root, gcc and debootstrap; runs in namespaces of its own, so nothing else
+on the machine can be reached or disturbed. With --counts a short traced run adds forks, execs
+and syncs per message.
 """
 
 from __future__ import annotations
