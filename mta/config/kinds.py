@@ -229,6 +229,14 @@ header_lines: Kind[Template | None] = Kind(
     join=_join_lines,
 )
 
+# A router's `set` may stand several times: one list of definitions after the other.
+settings: Kind[tuple[Template, ...]] = Kind(
+    "string list, repeatable",
+    lambda text, where: (template(text, where),) if text else (),
+    lambda value: " ; ".join(each.text for each in value),
+    join=_join_conditions,
+)
+
 # A router's `condition` may stand several times: all must hold.
 conditions: Kind[tuple[Template, ...]] = Kind(
     "string, expanded, repeatable",

@@ -72,6 +72,8 @@ class Place:
     domain: str = ""
     local_part_prefix: str = ""
     local_part_suffix: str = ""
+    local_part_prefix_v: str = ""  # what the asterisk stood for
+    local_part_suffix_v: str = ""
     local_part_data: Trusted | None = None
     domain_data: Trusted | None = None
     original_local_part: str = ""

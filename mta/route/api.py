@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mta.base.text import lower
 from mta.base.trust import Trusted
@@ -50,10 +50,13 @@ class Address:
     errors_to: str | None = None  # None: the sender of the message
     prefix: str = ""
     suffix: str = ""
+    prefix_v: str = ""  # what the asterisk of the affix stood for
+    suffix_v: str = ""
     local_part_data: Trusted | None = None
     domain_data: Trusted | None = None
     address_data: str = ""
     home: Trusted | None = None
+    login_home: Trusted | None = None  # of the local user, whatever the router says
     headers_add: tuple[str, ...] = ()
     headers_remove: tuple[str, ...] = ()
     owner: Owner = NOBODY
@@ -66,6 +69,11 @@ class Address:
     as_local: bool = False  # logged by its local part, as local deliveries are
     uid: int | None = None  # of the local user that check_local_user found
     gid: int | None = None
+    variables: dict[str, str] = field(default_factory=dict)  # r_… that routers have set
+    current_directory: Trusted | None = None  # where a local delivery is to run
+    is_silent: bool = False  # its router says disable_logging
+    is_hidden: bool = False  # bounces name the address that it came from instead
+    skipped: tuple[str, ...] = ()  # what was wrong with items of its list
 
     @property
     def origin(self) -> Address:
@@ -109,13 +117,14 @@ class Child:
     """What a redirection made: an address, or the name of a file or a pipe with its "|".
 
     Files and pipes go to the `transport` that the router has for them; `refused` says why one
-    is not allowed.
+    is not allowed, and `missing` which option of the router says where one would go.
     """
 
     text: str
     kind: str = "address"  # address, file, pipe
     transport: str = ""
     refused: str = ""
+    missing: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +181,25 @@ ACCEPTED = Accepted()
 DECLINED = Declined()
 
 Verdict = Accepted | Declined | Passed | Replaced | Failed | Deferred
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """Something for the log, besides what becomes of an address: items that were left out.
+
+    If `to` is an address, somebody wants to be told so by mail, after the words in `text`.
+    """
+
+    address: Address
+    router: str
+    errors: tuple[str, ...]
+    to: str = ""
+    text: str = ""
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines for the log."""
+        return [f"{self.router} router: skipped error: {error}" for error in self.errors]
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,8 @@ from mta.expand.trust import require
 from mta.match.address import match_address
 from mta.match.domain import match_domain
 from mta.match.localpart import match_local_part
-from mta.route.api import Address, Owner
+from mta.route import required
+from mta.route.api import NOBODY, Address, Owner
 from mta.route.router import Router
 from mta.unix import users
 
@@ -63,18 +64,20 @@ def serves(router: Router, purpose: Purpose) -> bool:
 
 def take_affixes(router: Router, address: Address, local_part: str) -> str | None:
     """Note prefix and suffix in the address and give the rest; None where one is missing."""
-    address.prefix = address.suffix = ""
+    address.prefix = address.suffix = address.prefix_v = address.suffix_v = ""
     if router.local_part_prefix is not None:
-        length = _prefix_length(local_part, _items(router.local_part_prefix))
+        length, fixed = _prefix_length(local_part, _items(router.local_part_prefix))
         if not length and not router.local_part_prefix_optional:
             return None
         address.prefix, local_part = local_part[:length], local_part[length:]
+        address.prefix_v = address.prefix[: length - fixed]
     if router.local_part_suffix is not None:
-        length = _suffix_length(local_part, _items(router.local_part_suffix))
+        length, fixed = _suffix_length(local_part, _items(router.local_part_suffix))
         if not length and not router.local_part_suffix_optional:
             return None
         cut = len(local_part) - length
         address.suffix, local_part = local_part[cut:], local_part[:cut]
+        address.suffix_v = address.suffix[fixed:]
     return local_part
 
 
@@ -82,30 +85,32 @@ def _items(affixes: Template) -> list[str]:
     return [lower(item.strip(BLANKS)) for item in affixes.text.split(":")]
 
 
-def _prefix_length(local_part: str, prefixes: list[str]) -> int:
+def _prefix_length(local_part: str, prefixes: list[str]) -> tuple[int, int]:
+    """How long the first prefix is that fits, and how much of it is no wildcard."""
     known = lower(local_part)
     for prefix in prefixes:
         if prefix.startswith("*"):
             # The longest text that ends so.
             at = known.rfind(prefix[1:])
             if at >= 0 and prefix != "*":
-                return at + len(prefix) - 1
+                return at + len(prefix) - 1, len(prefix) - 1
         elif prefix and known.startswith(prefix):
-            return len(prefix)
-    return 0
+            return len(prefix), len(prefix)
+    return 0, 0
 
 
-def _suffix_length(local_part: str, suffixes: list[str]) -> int:
+def _suffix_length(local_part: str, suffixes: list[str]) -> tuple[int, int]:
+    """The same at the end."""
     known = lower(local_part)
     for suffix in suffixes:
         if suffix.endswith("*"):
             # The longest text that begins so.
             at = known.find(suffix[:-1])
             if at >= 0 and suffix != "*":
-                return len(known) - at
+                return len(known) - at, len(suffix) - 1
         elif suffix and known.endswith(suffix):
-            return len(suffix)
-    return 0
+            return len(suffix), len(suffix)
+    return 0, 0
 
 
 # Raises TempFail where it cannot be told now.
@@ -121,6 +126,50 @@ class Gate:
     preconditions: tuple[Precondition, ...]
 
 
+def begin(router: Router, gate: Gate, ctx: Context, address: Address, folded: str) -> bool:
+    """Forget what the last router found; False if the address lacks an affix.
+
+    `folded` is the local part in lower case.
+    """
+    whole = address.whole if router.caseful_local_part else folded
+    address.prefix = address.suffix = address.prefix_v = address.suffix_v = ""
+    local_part = take_affixes(router, address, whole) if gate.has_affixes else whole
+    if local_part is None:
+        return False
+    address.local_part = local_part
+    address.local_part_data = address.domain_data = address.home = None
+    address.login_home = None
+    address.owner = NOBODY
+    address.uid = address.gid = None
+    address.retry_key = address.text if router.retry_use_local_part else address.domain
+    place = ctx.place
+    place.local_part = local_part
+    place.local_part_prefix, place.local_part_suffix = address.prefix, address.suffix
+    place.local_part_prefix_v, place.local_part_suffix_v = address.prefix_v, address.suffix_v
+    place.local_part_data = place.domain_data = place.home = None
+    place.local_user_uid = place.local_user_gid = None
+    place.address_data = address.address_data
+    place.router_variables = address.variables
+    place.router_name = router.name
+    return True
+
+
+def arrive(router: Router, ctx: Context, address: Address, complain: Complain) -> bool:
+    """Find out again what the preconditions of a router find out about an address: its
+    domain, its user, his home.  False if the router would not run for it.
+
+    For a process that was told an address and believes nothing else.  Raises TempFail.
+    """
+    gate = gate_of(router)
+    if not begin(router, gate, ctx, address, lower(address.whole)):
+        return False
+    return all(
+        precondition(router, ctx, address, complain)
+        for precondition in gate.preconditions
+        if precondition in (_domain, _local_part, _local_user, _home)
+    )
+
+
 def gate_of(router: Router) -> Gate:
     """The gate of a router, made once, when the configuration is loaded."""
     wanted: list[tuple[bool, Precondition]] = [
@@ -129,6 +178,7 @@ def gate_of(router: Router) -> Gate:
         (router.check_local_user, _local_user),
         (router.router_home_directory is not None, _home),
         (router.senders is not None, _sender),
+        (router.require_files is not None, required.hold),
         (bool(router.condition), _conditions),
     ]
     return Gate(
@@ -165,7 +215,7 @@ def _local_user(router: Router, ctx: Context, address: Address, complain: Compla
         return False
     if address.local_part_data is None:
         address.local_part_data = place.local_part_data = user.name
-    address.home = place.home = user.home
+    address.home = address.login_home = place.home = user.home
     address.uid = place.local_user_uid = user.uid
     address.gid = place.local_user_gid = user.gid
     address.owner = Owner(user.name, "", router.initgroups)

@@ -26,10 +26,9 @@ from mta.expand.compile import prepare
 from mta.expand.context import Context, Place
 from mta.expand.run import expand
 from mta.expand.trust import require
-from mta.route import later, references
+from mta.route import later, references, variables
 from mta.route.api import (
     DECLINED,
-    NOBODY,
     Accepted,
     Address,
     Child,
@@ -39,13 +38,15 @@ from mta.route.api import (
     Discarded,
     Failed,
     Passed,
+    Remark,
     Replaced,
     Routed,
     Undeliverable,
     Verdict,
     address_of,
 )
-from mta.route.conditions import Complain, Gate, Purpose, gate_of, take_affixes
+from mta.route.conditions import Complain, Gate, Purpose, begin, gate_of
+from mta.route.files import Files
 from mta.route.inherit import inherit
 from mta.route.router import ROUTERS, Router
 
@@ -61,7 +62,6 @@ DRIVERS = ("accept", "manualroute", "redirect")
 EXPAND_FAIL = -27
 BAD_TRANSPORT = -30
 _LOOSE_END = re.compile(r"\r?\n(?![ \t])")
-MISSING_TRANSPORT = {"pipe": -14, "file": -15}
 
 
 def _silent(line: str) -> None:
@@ -116,7 +116,15 @@ class Link:
 class Routers:
     """The chain of routers of one configuration."""
 
-    __slots__ = ("_complain", "_conf", "_links", "_numbers", "_routers", "_transports")
+    __slots__ = (
+        "_complain",
+        "_conf",
+        "_links",
+        "_numbers",
+        "_routers",
+        "_transports",
+        "remarks",
+    )
 
     def __init__(self, conf: Configuration, routers: list[Router], complain: Complain) -> None:
         self._conf = conf
@@ -125,6 +133,12 @@ class Routers:
         self._complain = complain
         self._numbers = {router.name: number for number, router in enumerate(routers)}
         self._transports = {block.name for block in conf.transports}
+        self.remarks: list[Remark] = []  # of the last address that was routed
+
+    def look_through(self, files: Files) -> None:
+        """From now on see the files of users in this way."""
+        for router in self._routers:
+            router.files = files
 
     def route(
         self, ctx: Context, address: Address, *, verify: bool = False, sender: bool = False
@@ -148,6 +162,7 @@ class Routers:
         place, seen = ctx.place, ctx.tables.seen
         if seen is None:
             ctx.tables.seen = {}
+            self.remarks.clear()
         walk = _Walk(self, ctx, purpose)
         try:
             return walk.run(address)
@@ -261,12 +276,14 @@ class _Walk:
         router, gate, ctx = link.router, link.gate, self.ctx
         if self.purpose not in gate.purposes:
             return None
-        if not self._begin(router, gate, address):
+        if not begin(router, gate, ctx, address, self.folded):
             return None
         try:
             for precondition in gate.preconditions:
                 if not precondition(router, ctx, address, self.routers.complain):
                     return None
+            if router.set_:
+                variables.define(router, ctx, address)
             if (stopped := self._address_data(router, address)) is not None:
                 return stopped
             verdict = router.route(ctx, address)
@@ -276,30 +293,19 @@ class _Walk:
             return Failed(error.text, status=error.status)
         except ExpansionFail as error:
             return DECLINED if error.forced else Deferred(error.text, code=EXPAND_FAIL)
+        if address.skipped:
+            self._remark(router, address)
         if isinstance(verdict, (Accepted, Replaced, Passed)) and self._must_fail(router):
             return Failed(f"{router.name} router forced verify failure")
         return verdict
 
-    def _begin(self, router: Router, gate: Gate, address: Address) -> bool:
-        """Forget what the last router found; False if the address lacks an affix."""
-        whole = address.whole if router.caseful_local_part else self.folded
-        address.prefix = address.suffix = ""
-        local_part = take_affixes(router, address, whole) if gate.has_affixes else whole
-        if local_part is None:
-            return False
-        address.local_part = local_part
-        address.local_part_data = address.domain_data = address.home = None
-        address.owner = NOBODY
-        address.uid = address.gid = None
-        address.retry_key = address.text if router.retry_use_local_part else address.domain
-        place = self.ctx.place
-        place.local_part = local_part
-        place.local_part_prefix, place.local_part_suffix = address.prefix, address.suffix
-        place.local_part_data = place.domain_data = place.home = None
-        place.local_user_uid = place.local_user_gid = None
-        place.address_data = address.address_data
-        place.router_name = router.name
-        return True
+    def _remark(self, router: Router, address: Address) -> None:
+        """Note what was left out of a list, and who is to be told of it."""
+        errors, address.skipped = address.skipped, ()
+        to, text = (
+            router.whom_to_tell(self.ctx) if self.purpose is Purpose.DELIVER else ("", "")
+        )
+        self.routers.remarks.append(Remark(address, router.name, errors, to, text))
 
     def _address_data(self, router: Router, address: Address) -> Verdict | None:
         if router.address_data is None:
@@ -452,6 +458,8 @@ class _Walk:
         address.headers_add = parent.headers_add
         address.headers_remove = parent.headers_remove
         address.address_data = parent.address_data
+        address.variables = parent.variables
+        address.is_hidden = parent.is_hidden
         address.dsn_flags, address.orcpt = parent.dsn_flags, parent.orcpt
         return address
 
@@ -459,10 +467,9 @@ class _Walk:
         address = dataclasses.replace(parent, text=child.text, parent=parent, kind=child.kind)
         if child.refused:
             self._end(address, router.name, Failed(child.refused))
-        elif not child.transport:
-            option = f"{child.kind}_transport"
-            text = f"{option} unset in {router.name} router"
-            self._end(address, router.name, Deferred(text, code=MISSING_TRANSPORT[child.kind]))
+        elif child.missing:
+            text = f"{child.missing} unset in {router.name} router"
+            self._end(address, router.name, Deferred(text, code=BAD_TRANSPORT))
         else:
             self.results.append(
                 Delivery(

@@ -12,28 +12,34 @@ Everything is bounded: the items, the depth of includes, the size of included fi
 
 from __future__ import annotations
 
+import errno
 import os
 import re
-import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from mta.base.errors import MtaError, describe
+from mta.base.errors import MtaError
 from mta.base.text import SPACES, to_text, trim
 from mta.base.trust import is_trusted
 from mta.expand.trust import keep
 from mta.mail.address import AddressError, parse_list, split
 from mta.route.api import Child
-from mta.unix.files import read_all
+from mta.route.files import Seen, look, unreadable
 
 MOST_ITEMS = 10_000
 MOST_DEPTH = 10
-FILE_LIMIT = 1 << 20
+MOST_INCLUDES = 100  # files that one list may lead to
+FILES_LIMIT = 4 << 20  # octets of all of them
+INCLUDE = ":include:"
 
 # One step through an item: a quoted string or a comment on one line, or a run of anything.
 _STEP = re.compile(r'"(?>(?:[^"\\\n]|\\[^\n])*)"?|\\[^\n]?|[^",\n\\()]++|[()]|[,\n]')
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _SPECIAL = re.compile(r":(defer|fail|blackhole):[ \t]*+")
+
+
+# It is no file of the kind that can be read, and waiting does not make it one.
+_BAD_FILE = (errno.EINVAL, errno.EFBIG)
 
 
 class ListError(MtaError):
@@ -64,6 +70,8 @@ class Rules:
     allow_include: bool = True
     include_directory: str = ""
     errors: list[str] | None = None  # syntax errors are put here instead of raised
+    # The files that somebody has read for us; unset, they are read as who we are.
+    included: Callable[[str], Seen | None] | None = None
     left: int = field(default=MOST_ITEMS)
 
 
@@ -78,7 +86,7 @@ def read_list(text: str, rules: Rules, depth: int = 0) -> list[Child] | Special:
             return _special(special[1], line, special.end(), rules)
         if item == ":unknown:":
             continue
-        if item.startswith(":include:"):
+        if item.startswith(INCLUDE):
             found = _include(item, text, rules, depth)
             if isinstance(found, Special):
                 return found
@@ -177,49 +185,72 @@ def _parse(text: str) -> tuple[str, str]:
 
 
 def _include(item: str, source: str, rules: Rules, depth: int) -> list[Child] | Special:
-    path = trim(item[len(":include:") :])
+    path = trim(item[len(INCLUDE) :])
     if not path:
         raise ListError("file name missing after :include:")
     if not path.startswith("/"):
         raise ListError(f'included file "{path}" is not an absolute path')
     if not rules.allow_include:
         raise ListError("included files not permitted")
-    if not is_trusted(source):
+    if not is_trusted(source) and rules.included is None:
         raise ListError(f"Tainted '{path}' (included file) not permitted")
     if depth >= MOST_DEPTH:
         raise ListError(f"included file {path}: more than {MOST_DEPTH} files deep")
     directory = rules.include_directory
     if directory and not path.startswith(directory.rstrip("/") + "/"):
         raise ListError(f"included file {path} is not in directory {directory}")
-    text = read_file(path, "included file ", beneath=directory)
-    # The administrator's list named it: it is as good as that list.
-    return read_list(keep(source, text), rules, depth + 1)
+    read = rules.included
+    seen = read(path) if read is not None else read_included(path, directory)
+    if seen is None:
+        raise ListError(f"included file {path} was not read: too many files, or tainted")
+    if seen.trouble:
+        raise ListError(seen.trouble, by_include=seen.error not in _BAD_FILE)
+    # The list named it: it is as good as that list.
+    return read_list(keep(source, to_text(seen.octets)), rules, depth + 1)
 
 
-def read_file(path: str, what: str = "", *, beneath: str = "") -> str:
-    """The text of a file.  Raises ListError.
+def read_included(path: str, beneath: str) -> Seen:
+    """A file that a list includes, as who we are.
 
-    With `beneath` no part of the path below that directory may be a symbolic link.
+    With `beneath` no part of the path below that directory may be a symbolic link; without it
+    they are followed, as whoever wrote the list may link his files.
     """
+    what = "included file "
+    if not beneath:
+        return look(path, what=what)
     try:
-        fd = _open_beneath(beneath, path) if beneath else _open(path)
-        try:
-            if not stat.S_ISREG(os.fstat(fd).st_mode):
-                raise ListError(f"{what}{path} is not a regular file")
-            octets = read_all(fd, FILE_LIMIT)
-        finally:
-            os.close(fd)
+        fd = _open_beneath(beneath, path)
     except OSError as error:
-        text = f"failed to open {what}{path}: {describe(error)}"
-        raise ListError(text, by_include=True) from error
-    if octets is None:
-        raise ListError(f"{what}{path} is too big (max {FILE_LIMIT})")
-    return to_text(octets)
+        return unreadable(path, error, what)
+    return look(path, fd, what)
 
 
-def _open(path: str) -> int:
-    # Administrators do link their files; O_NONBLOCK keeps a fifo from holding us.
-    return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+def all_included(text: str, beneath: str) -> dict[str, Seen]:
+    """The files that a list includes, and those that these include, as who we are.
+
+    What is too much is left out; whoever uses the list finds that it was not read.
+    """
+    found: dict[str, Seen] = {}
+    left = FILES_LIMIT
+    waiting = [(text, 0)]
+    while waiting:
+        here, depth = waiting.pop()
+        for path in _included_by(here):
+            if path in found or len(found) >= MOST_INCLUDES or left < 0:
+                continue
+            seen = found[path] = read_included(path, beneath)
+            left -= len(seen.octets)
+            if depth < MOST_DEPTH:
+                waiting.append((to_text(seen.octets), depth + 1))
+    return found
+
+
+def _included_by(text: str) -> list[str]:
+    """The paths behind :include: in a list."""
+    if INCLUDE not in text:
+        return []
+    items = [item for item, _ in _items(text) if item.startswith(INCLUDE)]
+    return [trim(item[len(INCLUDE) :]) for item in items]
 
 
 def _open_beneath(directory: str, path: str) -> int:

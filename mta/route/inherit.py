@@ -10,11 +10,11 @@ from collections.abc import Callable
 
 from mta.base.errors import ExpansionFail
 from mta.base.text import trim
-from mta.base.trust import is_trusted
+from mta.base.trust import Trusted, is_trusted
 from mta.config.template import Template
 from mta.expand.context import Context
 from mta.expand.run import expand, expand_text
-from mta.expand.trust import keep
+from mta.expand.trust import keep, require
 from mta.mail.address import AddressError, parse_list
 from mta.route.api import Address, Owner
 from mta.route.router import Router
@@ -33,16 +33,43 @@ def inherit(
     Raises TempFail and ExpansionFail.
     """
     address.as_local = router.log_as_local
+    address.is_silent = router.disable_logging
     if router.errors_to is not None:
         _errors_to(ctx, router.errors_to, address, qualify, verify)
     if router.headers_add is not None:
         address.headers_add += _lines(ctx, router.headers_add)
     if router.headers_remove is not None:
         address.headers_remove += _names(ctx, router.headers_remove)
-    if router.user is not None or router.group is not None:
-        user = expand(ctx, router.user) if router.user else address.owner.user
-        group = expand(ctx, router.group) if router.group else ""
-        address.owner = Owner(user, group, router.initgroups)
+    address.owner = owner_of(router, ctx, address)
+    _directories(router, ctx, address)
+
+
+def owner_of(router: Router, ctx: Context, address: Address) -> Owner:
+    """As whom a router has local deliveries made and files read: `user` and `group`, or the
+    local user.  Raises TempFail, ExpansionFail."""
+    if router.user is None and router.group is None:
+        return address.owner
+    user = expand(ctx, router.user) if router.user else address.owner.user
+    group = expand(ctx, router.group) if router.group else ""
+    return Owner(user, group, router.initgroups)
+
+
+def _directories(router: Router, ctx: Context, address: Address) -> None:
+    """The home and current directories of a local delivery."""
+    found = _directory(ctx, router.transport_home_directory, "transport_home_directory")
+    address.current_directory = _directory(
+        ctx, router.transport_current_directory, "transport_current_directory"
+    )
+    if found is None and address.uid is not None:
+        # router_home_directory was for the router only.
+        found = address.login_home
+    address.home = found or address.home
+
+
+def _directory(ctx: Context, option: Template | None, name: str) -> Trusted | None:
+    if option is None:
+        return None
+    return require(expand(ctx, option), name, option.where) or None
 
 
 def _errors_to(

@@ -10,16 +10,11 @@ from mta.base.errors import ConfigError
 from mta.config.option import Setting
 
 _GENERIC = (
-    "disable_logging",
     "dnssec_request_domains",
     "dnssec_require_domains",
     "dsn_lasthop",
     "fallback_hosts",
-    "require_files",
-    "set",
     "translate_ip_address",
-    "transport_current_directory",
-    "transport_home_directory",
 )
 _REFUSED = (
     "bmi_deliver_alternate",
@@ -44,9 +39,6 @@ _PRIVATE = {
     ),
     "redirect": (
         "allow_filter",
-        "allow_freeze",
-        "check_group",
-        "check_owner",
         "filter_prepend_home",
         "forbid_exim_filter",
         "forbid_filter_dlfunc",
@@ -59,20 +51,11 @@ _PRIVATE = {
         "forbid_filter_reply",
         "forbid_filter_run",
         "forbid_sieve_filter",
-        "modemask",
-        "one_time",
-        "owners",
-        "owngroups",
-        "qualify_preserve_domain",
-        "reply_transport",
-        "rewrite",
         "sieve_enotify_mailto_owner",
         "sieve_inbox",
         "sieve_subaddress",
         "sieve_useraddress",
         "sieve_vacation_directory",
-        "syntax_errors_text",
-        "syntax_errors_to",
     ),
 }
 

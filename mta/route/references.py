@@ -7,7 +7,16 @@ from mta.base.registry import suggestion
 from mta.config.model import Configuration
 from mta.config.template import Template
 from mta.match.check import check_options
+from mta.route import variables
 from mta.route.router import Router
+
+_TRANSPORTS = (
+    "transport",
+    "file_transport",
+    "directory_transport",
+    "pipe_transport",
+    "reply_transport",
+)
 
 
 def check(conf: Configuration, routers: list[Router]) -> None:
@@ -27,7 +36,8 @@ def check(conf: Configuration, routers: list[Router]) -> None:
                 router.where["pass_router"],
                 f'{router.name} router: pass_router "{router.pass_router}" does not follow it',
             )
-        for option in ("transport", "file_transport", "directory_transport", "pipe_transport"):
+        variables.check(router)
+        for option in _TRANSPORTS:
             template = getattr(router, option, None)
             if not isinstance(template, Template) or "$" in template.text:
                 continue

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from mta.base.errors import ConfigError, Where
+from mta.base.errors import ConfigError, TempFail, Where
 from mta.base.registry import Registry
 from mta.base.text import lower
 from mta.config import kinds
@@ -18,6 +18,7 @@ from mta.config.option import Configured, Kind, Option, Setting
 from mta.config.template import Template, template
 from mta.expand.context import Context
 from mta.route.api import Address, Verdict
+from mta.route.files import Files, Gathered
 
 
 def _flexible(text: str, where: Where) -> bool | Template:
@@ -68,14 +69,27 @@ class Router(Configured):
     )
     router_home_directory = Option(kinds.expanded, "", "What $home is in this router.")
     senders = Option(kinds.address_list, "", "The senders to run for; unset means all.")
+    require_files = Option(
+        kinds.string_list,
+        "",
+        "Files that must be there, or with ! must not; an item without a slash is the user, "
+        "and perhaps behind a comma the group, who must be able to read those behind it; "
+        "with + before it, one in a closed directory is taken for missing.",
+    )
     condition = Option(kinds.conditions, "", "Must all expand to something true.")
 
     # What happens before, with and after the driver.
+    set_ = Option(
+        kinds.settings, "", "Variables r_NAME = value, semicolons between; repeatable."
+    )
     address_data = Option(kinds.expanded, "", "Kept as $address_data with the address.")
     cannot_route_message = Option(
         kinds.expanded, "", "The error when no router takes the address."
     )
     debug_print = Option(kinds.expanded, "", "Shown when routing is debugged.")
+    disable_logging = Option(
+        kinds.boolean, "false", "Log nothing of what becomes of addresses that it takes."
+    )
     errors_to = Option(kinds.expanded, "", "Who is told of failures; empty for nobody.")
     fail_verify_recipient = Option(
         kinds.boolean, "false", "Where this router takes a recipient, verifying it fails."
@@ -101,7 +115,10 @@ class Router(Configured):
         kinds.boolean, "true", "May run for an address that came from one it has handled."
     )
     retry_use_local_part = Option(
-        kinds.boolean, "false", "Remember failures for each address, not for its domain."
+        kinds.boolean,
+        "false",
+        "Remember failures for each address, not for its domain; unless it is set, this is so "
+        "where any precondition on the local part, the sender, files or conditions is.",
     )
     self_ = Option(
         kinds.string,
@@ -116,13 +133,25 @@ class Router(Configured):
         kinds.boolean, "false", "Pass the address on where looking up hosts fails for now."
     )
     transport = Option(kinds.expanded, "", "The transport that delivers.")
+    transport_current_directory = Option(
+        kinds.expanded, "", "The directory that a local delivery runs in."
+    )
+    transport_home_directory = Option(
+        kinds.expanded,
+        "",
+        "What $home is for a local delivery; unless it is set, the home of the local user, or "
+        "router_home_directory.",
+    )
     unseen = Option(flexible, "false", "Go on with a copy of the address besides.")
     user = Option(kinds.expanded, "", "The user a local delivery runs as.")
 
     def __init__(self, name: str, settings: list[Setting], where: Where) -> None:
         self.name = name
         self.place = where
+        self.files = Files()
         super().__init__(_both_kinds_of_verify(settings))
+        if "retry_use_local_part" not in self.where:
+            self.retry_use_local_part = not self.where.keys().isdisjoint(_BY_LOCAL_PART)
         self.check()
 
     def check(self) -> None:
@@ -140,6 +169,29 @@ class Router(Configured):
     def route(self, ctx: Context, address: Address) -> Verdict:
         """What is to be done with the address."""
         raise NotImplementedError
+
+    def whom_to_tell(self, ctx: Context) -> tuple[str, str]:
+        """Whom a driver wants to be told of items that it left out, and the words before
+        that; "" for nobody."""
+        return "", ""
+
+    def gather(self, ctx: Context, address: Address) -> Gathered:
+        """The list that this router would read for an address, read as who we are.
+
+        Raises TempFail, ExpansionFail.
+        """
+        raise TempFail(f"{self.name} router reads no list")
+
+
+_BY_LOCAL_PART = (
+    "check_local_user",
+    "local_parts",
+    "condition",
+    "local_part_prefix",
+    "local_part_suffix",
+    "senders",
+    "require_files",
+)
 
 
 def _both_kinds_of_verify(settings: list[Setting]) -> list[Setting]:

@@ -56,6 +56,8 @@ for _name, _part, _field, _doc in (
     ("domain", "place", "domain", "The domain of the address."),
     ("local_part_prefix", "place", "local_part_prefix", "The prefix that was cut off."),
     ("local_part_suffix", "place", "local_part_suffix", "The suffix that was cut off."),
+    ("local_part_prefix_v", "place", "local_part_prefix_v", "What * stood for in the prefix."),
+    ("local_part_suffix_v", "place", "local_part_suffix_v", "What * stood for in the suffix."),
     ("local_part_data", "place", "local_part_data", "What local_parts found; never tainted."),
     ("domain_data", "place", "domain_data", "What domains found; never tainted."),
     ("original_local_part", "place", "original_local_part", "The local part as it came in."),
@@ -265,12 +267,6 @@ def reply_address(ctx: Context) -> str:
         for each in find(ctx.message.headers, name):
             if (found := to_text(each.body).strip(" \t\n")) != "":
                 return found
-    return ""
-
-
-@variable("local_part_prefix_v", "local_part_suffix_v")
-def affix_v(ctx: Context) -> str:
-    """The variable part of a prefix or suffix; there are none yet."""
     return ""
 
 
