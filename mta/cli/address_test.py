@@ -18,11 +18,15 @@ from mta.cli.options import Request
 from mta.cli.say import complain
 from mta.config import load
 from mta.config.model import Configuration
+from mta.deliver.asking import AskedFiles
 from mta.expand.compile import prepare
 from mta.expand.context import Context
 from mta.lookup.api import Tables
 from mta.mail.address import AddressError, parse_list, split
 from mta.mail.date import log_stamp
+from mta.proc import looker
+from mta.proc.permission import Permission
+from mta.proc.roles import Identities
 from mta.route.api import (
     Address,
     Deferred,
@@ -36,8 +40,9 @@ from mta.route.api import (
 )
 from mta.route.conditions import Purpose
 from mta.route.engine import Routers, load_routers
+from mta.route.files import Files
 from mta.transport.engine import load_transports
-from mta.unix import privilege, users
+from mta.unix import frames, privilege, process, users
 
 GOOD, UNRESOLVED, BAD = 0, 1, 2
 PURPOSES = {
@@ -73,10 +78,13 @@ def _asked() -> Iterator[str]:
         yield line.rstrip("\n")
 
 
-def _become_owner(conf: Configuration) -> None:
-    """Give up root: addresses lead to look-ups, and these to what others wrote."""
+def _become_owner(conf: Configuration) -> Files:
+    """Give up root: addresses lead to look-ups, and these to what others wrote.
+
+    The files of users are then looked at by asking a process that can still become them.
+    """
     if os.geteuid() != 0:
-        return
+        return Files()
     owner = users.by_name(conf.own.mail_user)
     if owner is None:
         # No daemon has run here yet, but somebody may have made the spool.
@@ -86,8 +94,13 @@ def _become_owner(conf: Configuration) -> None:
         raise ConfigError(
             None, f'there is no user "{conf.own.mail_user}"', "make it: mta install --users"
         )
-    groups = (owner.gid,)
-    privilege.become(privilege.Identity(owner.name, owner.uid, owner.gid, groups))
+    who = privilege.Identity(owner.name, owner.uid, owner.gid, (owner.gid,))
+    ours, theirs = frames.pair()
+    with theirs:
+        judge = Permission(conf, Identities(who, who, separated=True)).judge_reader
+        process.run_child(lambda: looker.serve(conf, theirs, judge))
+    privilege.become(who)
+    return AskedFiles(ours)
 
 
 class Tester:
@@ -101,7 +114,7 @@ class Tester:
         self.ctx = Context(conf, Tables())
         self.ctx.message.sender = sender
         self.seen: set[str] = set()
-        _become_owner(conf)
+        self.routers.look_through(_become_owner(conf))
 
     def note(self, line: str, log: str = "MAIN") -> None:
         """What a daemon would put into its logs."""
@@ -141,13 +154,23 @@ class Tester:
         for each in bad:
             if isinstance(each.verdict, Deferred) and each.verdict.note:
                 self.note(f"{each.verdict.note} (while routing <{each.address.text}>)")
+        for remark in self.routers.remarks:
+            for line in remark.lines:
+                self.note(line)
         if self.purpose.is_verify:
             return self._verified(text, bad)
+        for result in results:
+            self.file_or_pipe(result)
         for each in bad:
-            self.undeliverable(each)
+            if each.address.kind == "address":
+                self.undeliverable(each)
         if all(isinstance(each, Discarded) for each in results):
             self.say(f"mail to {text} is discarded")
-        ways = [each for each in results if isinstance(each, Delivery)]
+        ways = [
+            each
+            for each in results
+            if isinstance(each, Delivery) and each.address.kind == "address"
+        ]
         for local in (True, False):
             for way in reversed([each for each in ways if self._is_local(each) is local]):
                 self.delivery(way)
@@ -160,6 +183,21 @@ class Tester:
         self.say(_end(text, bad[0], "failed to verify"))
         return _code(bad[0])
 
+    def file_or_pipe(self, result: Routed) -> None:
+        """A file or a command that a redirection named; nothing for an address."""
+        address = result.address
+        if address.kind == "address" or address.parent is None:
+            return
+        refused = ""
+        if isinstance(result, Undeliverable) and isinstance(result.verdict, Failed):
+            refused = " *** forbidden ***"
+        self.say(f"{address.parent.text} -> {address.text}{refused}")
+        if isinstance(result, Delivery):
+            self.say(f"  transport = {result.transport}")
+        elif isinstance(result, Undeliverable) and isinstance(result.verdict, Deferred):
+            self.say("*** Error in setting up pipe, file, or autoreply:")
+            self.say(result.verdict.text)
+
     def undeliverable(self, result: Undeliverable) -> None:
         """What cannot be routed, and where it came from."""
         self.say(_end(result.address.text, result, "is undeliverable"))
@@ -168,10 +206,6 @@ class Tester:
     def delivery(self, way: Delivery) -> None:
         """A way to deliver: router, transport and hosts."""
         address = way.address
-        if address.kind != "address" and address.parent is not None:
-            self.say(f"{address.parent.text} -> {address.text}")
-            self.say(f"  transport = {way.transport}")
-            return
         key = address.name_for(way.transport)
         again = key in self.seen
         self.seen.add(key)
@@ -216,6 +250,7 @@ def _end(text: str, result: Undeliverable, failed: str) -> str:
 
 
 def _code(result: Routed) -> int:
-    if not isinstance(result, Undeliverable):
+    # As with Exim, what is wrong with a file or a pipe does not count.
+    if not isinstance(result, Undeliverable) or result.address.kind != "address":
         return GOOD
     return BAD if isinstance(result.verdict, Failed) else UNRESOLVED

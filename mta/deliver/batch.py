@@ -11,7 +11,7 @@ from mta.base.errors import ConfigError, ExpansionFail, TempFail
 from mta.base.values import value
 from mta.config.template import Template
 from mta.deliver.codes import EXPAND_FAIL
-from mta.deliver.context import place_of
+from mta.deliver.context import place_of, values_with
 from mta.deliver.item import Item, State
 from mta.deliver.workers import Job
 from mta.expand.context import Context
@@ -118,6 +118,7 @@ def remote_groups(
             sender_of(item, sender),
             address.headers_add,
             address.headers_remove,
+            tuple(address.variables.items()),
             same_domain,
         )
         groups.setdefault(key, []).append(item)
@@ -163,7 +164,7 @@ def _parcel(whole: Whole, items: list[Item], hosts: tuple[Host, ...]) -> Parcel:
         is_8bit=whole.is_8bit,
         dsn_envid=whole.dsn_envid,
         dsn_ret=whole.dsn_ret,
-        values=whole.values,
+        values=values_with(first.address, whole.values),
     )
 
 

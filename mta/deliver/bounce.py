@@ -7,9 +7,11 @@ tells the sender twice, never not at all.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 from mta.base import clock
 from mta.base.errors import ExpansionFail
+from mta.base.text import one_line, to_bytes
 from mta.config.model import Configuration
 from mta.deliver.context import RETURNS
 from mta.deliver.item import Item
@@ -27,6 +29,9 @@ from mta.spool.layout import Spool
 from mta.spool.reader import Message
 from mta.unix import users
 
+Made = tuple[list[header.Header], bytes]
+Make = Callable[[str, float], Made]
+
 
 class Bouncer:
     """Writes bounces into the spool."""
@@ -43,10 +48,37 @@ class Bouncer:
 
     def send(self, message: Message, to: str, items: list[Item]) -> str:
         """Make a bounce for these addresses durable; gives its id.  Raises TempFail."""
+
+        def make(bounce_id: str, now: float) -> Made:
+            return dsn.bounce(self._report(message, to, items, bounce_id, now))
+
+        return self._store(message.id, to, make)
+
+    def tell(self, about: Envelope, to: str, subject: str, text: str) -> str:
+        """Make a notice about a message durable; gives its id.  Raises TempFail."""
+
+        def make(notice_id: str, now: float) -> Made:
+            naming = self._conf.naming
+            domain = naming.qualify_domain or naming.primary_hostname
+            original = header.first(about.headers, "message-id")
+            headers = [
+                header.make("Auto-Submitted", "auto-replied"),
+                header.make("From", f"Mail Delivery System <Mailer-Daemon@{domain}>"),
+                header.make("To", one_line(to)),
+                header.make("Subject", subject),
+                header.make("Message-Id", f"<E{notice_id}@{naming.primary_hostname}>"),
+                header.make("Date", date.rfc5322(now)),
+            ]
+            if original and original.body.strip(b" \t\r\n"):
+                headers.append(header.Header(header.OTHER, b"References:" + original.body))
+            return headers, to_bytes(text)
+
+        return self._store(about.id, to, make)
+
+    def _store(self, about: str, to: str, make: Make) -> str:
         now = clock.now()
         with writer.begin(self._spool, self._ticks) as incoming:
-            report = self._report(message, to, items, incoming.id, now)
-            headers, body = dsn.bounce(report)
+            headers, body = make(incoming.id, now)
             envelope = Envelope(
                 incoming.id,
                 self._login,
@@ -72,7 +104,7 @@ class Bouncer:
                 user=self._login,
                 protocol="local",
                 size=size,
-                bounce_of=message.id,
+                bounce_of=about,
             )
             return incoming.id
 
@@ -140,11 +172,14 @@ def _failed(item: Item) -> dsn.FailedRecipient:
     text = item.text or "unknown error"
     if item.host:
         text = f"host {item.host_shown}\n{text}"
-    if address.parent is not None and address.parent.text != address.text:
+    is_hidden = address.kind != "address" or address.is_hidden
+    if address.is_hidden:
+        text = f"(an address generated from it)\n{text}"
+    elif address.parent is not None and address.parent.text != address.text:
         near = address.parent is address.origin
         text = f"({'' if near else 'ultimately '}generated from {address.origin.text})\n{text}"
     return dsn.FailedRecipient(
-        address.text if address.kind == "address" else item.recipient.address,
+        item.recipient.address if is_hidden else address.text,
         text,
         "5.0.0",  # as Exim writes it; the true code is in the text of the remote host
         item.recipient.orcpt,

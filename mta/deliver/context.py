@@ -99,6 +99,18 @@ def values_of(envelope: Envelope) -> dict[str, str]:
     return values
 
 
+def values_with(address: Address, values: dict[str, str]) -> dict[str, str]:
+    """The values of a message and those of an address, which its parcel has, too."""
+    own: dict[str, str] = {
+        "local_part_prefix_v": address.prefix_v,
+        "local_part_suffix_v": address.suffix_v,
+        "current_directory": address.current_directory or "",
+        **address.variables,
+    }
+    own = {name: text for name, text in own.items() if text}
+    return {**values, **own} if own else values
+
+
 def _number(number: int) -> str:
     return str(number) if number else ""
 
@@ -111,6 +123,8 @@ def place_of(address: Address, router: str, transport: str) -> Place:
         domain=address.domain,
         local_part_prefix=address.prefix,
         local_part_suffix=address.suffix,
+        local_part_prefix_v=address.prefix_v,
+        local_part_suffix_v=address.suffix_v,
         local_part_data=address.local_part_data,
         domain_data=address.domain_data,
         original_local_part=origin.whole,
@@ -123,4 +137,5 @@ def place_of(address: Address, router: str, transport: str) -> Place:
         local_user_gid=address.gid,
         router_name=router,
         transport_name=transport,
+        router_variables=address.variables,
     )

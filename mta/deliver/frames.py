@@ -1,7 +1,11 @@
 """What delivery processes, the launcher and the workers say to each other.
 
     deliver, receiver → launcher     start     with one end of a new channel
+    deliver → launcher               reader    with one end of a new channel
     launcher → asker (new channel)   refused   when the worker may not be started
+    deliver → looker                 look      a router and an address, one after the other
+    looker → deliver                 sight     for each file, with its pieces behind it
+                                     unseen    where that cannot be told
     deliver → worker                 carry     a parcel, with the -D file; several may wait
     worker → deliver                 outcome   one for each recipient and for each host that
                                                failed, in the order of the parcels
@@ -31,6 +35,66 @@ class Start:
     user: str
     group: str
     initgroups: int
+
+
+@frame("reader")
+@value
+class Reader:
+    """Start a process that looks at files for routers, as this user and group."""
+
+    user: str
+    group: str
+    initgroups: int
+
+
+@frame("look")
+@value
+class Look:
+    """See what a router reads for an address: its list, with what that includes, or with
+    `number` (from 0) one item of its require_files."""
+
+    router: str
+    address: str
+    parent: str = ""  # the address that this one came from, and the recipient in the envelope
+    origin: str = ""
+    sender: str = ""
+    number: int = -1
+
+
+@frame("sight")
+@value
+class Sight:
+    """A file, as route.files.Seen has it; `size` octets of it follow, and `left` other files.
+
+    The first is the list itself; it has no path where the list is no file.
+    """
+
+    path: str
+    left: int = 0
+    error: int = 0
+    trouble: str = ""
+    mode: int = 0
+    uid: int = -1
+    gid: int = -1
+    size: int = 0
+
+
+@frame("piece")
+@value
+class Piece:
+    """The next octets of a file."""
+
+    octets: bytes
+
+
+@frame("unseen")
+@value
+class Unseen:
+    """It cannot be told, and why; `forced` is 1 for an expansion that wanted to fail."""
+
+    text: str
+    code: int = 0
+    forced: int = 0
 
 
 @frame("refused")

@@ -29,7 +29,7 @@ from dataclasses import dataclass, replace
 from mta.base import clock
 from mta.base.errors import MtaError, TempFail
 from mta.config.model import Configuration
-from mta.deliver import batch, routing
+from mta.deliver import batch, one_time, routing, skipped
 from mta.deliver.batch import Batch, Whole
 from mta.deliver.bounce import Bouncer, wants_none
 from mta.deliver.codes import BAD_TRANSPORT, UNKNOWN
@@ -43,6 +43,8 @@ from mta.log import events
 from mta.log.sink import Log
 from mta.lookup.api import Tables
 from mta.mail import header
+from mta.mail.address import AddressError, parse_list
+from mta.route.api import Remark
 from mta.route.engine import Routers
 from mta.route.retry_rules import load_retry_rules
 from mta.spool.errors import SpoolError
@@ -259,6 +261,10 @@ class _Attempt:
     # ---- 2: what routing decided
 
     def _routed(self) -> None:
+        for remark in self.routing.remarks:
+            for line in remark.lines:
+                events.note(self.deliverer.log, self.message.id, line)
+            self._tell(remark)
         for item in self.routing.items:
             if item.state is State.WAITING:
                 transport = self.deliverer.transports.get(item.transport)
@@ -271,7 +277,8 @@ class _Attempt:
             if item.state is State.DONE:
                 self.retry.works(item)
                 self.progress.done([item])
-                self.progress.log_done(item, None, along=False)
+                bypassed = Outcome(item.address.text, Result.DONE) if item.transport else None
+                self.progress.log_done(item, bypassed, along=False)
             elif item.state is State.FAILED:
                 self.progress.log_failed(item)
             elif item.state is State.DEFERRED:
@@ -281,6 +288,21 @@ class _Attempt:
                 if not item.next_try:
                     self.retry.routing_failed(item)
                 self.is_frozen = self.is_frozen or item.freeze
+
+    def _tell(self, remark: Remark) -> None:
+        """Tell by mail what was left out of a list, if somebody wants to know."""
+        if not remark.to:
+            return
+        try:
+            found = parse_list(remark.to)
+            text = skipped.letter(remark, self.routing.items)
+            if len(found) == 1 and "@" in found[0]:
+                bouncer = self.deliverer.bouncer
+                notice = bouncer.tell(self.envelope, found[0], skipped.SUBJECT, text)
+                self.bounces.append(notice)
+        except (AddressError, TempFail) as error:
+            note = f"cannot tell {remark.to} of errors in a list: {error}"
+            events.note(self.deliverer.log, self.message.id, note)
 
     # ---- 3: deliveries
 
@@ -455,6 +477,7 @@ class _Attempt:
             manual_thaw=self.envelope.manual_thaw or (self.envelope.is_frozen and self.force),
         )
         left = [item for item in self.routing.items if item.state is not State.DONE]
+        envelope = one_time.settle(envelope, left)
         next_try = min(self._next_tries(left), default=self.now + SOON)
         try:
             if envelope != self.envelope or self.message.has_journal:

@@ -107,6 +107,8 @@ class Progress:
 
     def log_done(self, item: Item, outcome: Outcome | None, *, along: bool) -> None:
         """=> or ->"""
+        if item.address.is_silent:
+            return
         if outcome is None:
             events.discarded(
                 self._log, self._message.id, item.recipient.address, router=item.router
@@ -130,6 +132,8 @@ class Progress:
 
     def log_deferred(self, item: Item) -> None:
         """=="""
+        if item.address.is_silent:
+            return
         address = shown(item, success=False)
         if item.code == ROUTING_RETRY:
             # Nothing was tried, so there is no router or transport to name.
@@ -148,6 +152,8 @@ class Progress:
 
     def log_failed(self, item: Item) -> None:
         """**"""
+        if item.address.is_silent:
+            return
         address = shown(item, success=False)
         if item.text.endswith(EXCEEDED):
             events.failed(self._log, self._message.id, address, EXCEEDED)

@@ -5,17 +5,27 @@ Two recipients that end at the same address get one delivery; both are done with
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 
 from mta.deliver.codes import ROUTING_RETRY, UNKNOWN
 from mta.deliver.item import Item, State, ancestors_done
 from mta.deliver.retry import NOT_REACHED, Retry
 from mta.expand.context import Context
-from mta.route.api import Deferred, Delivery, Discarded, Failed, Routed, address_of
+from mta.route.api import (
+    Deferred,
+    Delivery,
+    Discarded,
+    Failed,
+    Remark,
+    Routed,
+    address_of,
+)
 from mta.route.engine import Routers
 from mta.spool.envelope import Envelope, Recipient
 
 DISCARDED = ":blackhole:"
+BYPASSED = "**bypassed**"  # in the place of a transport
 
 
 def remaining(envelope: Envelope) -> list[Recipient]:
@@ -31,7 +41,7 @@ def remaining(envelope: Envelope) -> list[Recipient]:
 class Routing:
     """All items of a message, and which of them stand for others."""
 
-    __slots__ = ("_done", "by_key", "items", "twins")
+    __slots__ = ("_done", "by_key", "items", "remarks", "twins")
 
     def __init__(self, done: frozenset[str]) -> None:
         self._done = done
@@ -39,6 +49,7 @@ class Routing:
         self.by_key: dict[str, Item] = {}
         # Further items that end where the first one does: they share its fate.
         self.twins: dict[Item, list[Item]] = {}
+        self.remarks: list[Remark] = []
 
     def add(self, item: Item) -> None:
         """Take an item, unless it was done before or another stands for it."""
@@ -79,6 +90,7 @@ def route_all(
         for result in routers.route(ctx, address):
             item = _item(result, recipient)
             routing.add(item)
+        routing.remarks += routers.remarks
     return routing
 
 
@@ -89,6 +101,9 @@ def _item(result: Routed, recipient: Recipient) -> Item:
             item.transport = result.transport
             item.hosts = result.hosts
             item.file, item.pipe = result.file, result.pipe
+            if result.file == os.devnull:
+                item.transport = BYPASSED
+                item.set(State.DONE)
         case Discarded():
             item.set(State.DONE, DISCARDED)
         case _:

@@ -2,8 +2,9 @@
 
     uid           the mail user
     descriptors   one channel to the runner; start to the launcher; the spool; the logs
-    in            attempt(id) from the runner; outcomes from workers
-    out           attempted(id, state, next try); start to the launcher; carry to workers
+    in            attempt(id) from the runner; outcomes from workers; sights from lookers
+    out           attempted(id, state, next try); start and reader to the launcher; carry to
+                  workers; look to lookers
     neighbours    the runner gone: finish what is under way, then leave;
                   a worker gone: what it had not reported is deferred
 
@@ -22,6 +23,7 @@ import socket
 from dataclasses import dataclass
 
 from mta.base import clock
+from mta.deliver.asking import AskedFiles
 from mta.deliver.message import Deliverer, Report
 from mta.deliver.workers import Workers
 from mta.lookup.api import Tables
@@ -63,6 +65,8 @@ def run(prepared: Prepared, channel: socket.socket, keep: list[int]) -> int:
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     inherited = prepared.inherited
     workers = Workers(inherited.channels["start"], max_use=inherited.conf.own.worker_max_use)
+    files = AskedFiles(inherited.channels["start"])
+    prepared.routers.look_through(files)
     delivery = Deliverer(
         inherited.conf,
         prepared.spool,
@@ -79,6 +83,7 @@ def run(prepared: Prepared, channel: socket.socket, keep: list[int]) -> int:
     finally:
         _bring_to_an_end(delivery, channel)
         workers.close()
+        files.close()
     return 0
 
 

@@ -2,8 +2,10 @@
 
     uid           root (the caller, where not root started us)
     descriptors   control; start-requests from delivery processes
-    in            start(transport, user, group, initgroups) + one end of a new channel
-    out           refused(reason) on that channel; otherwise a worker that reads from it
+    in            start(transport, user, group, initgroups) + one end of a new channel;
+                  reader(user, group, initgroups) with the same
+    out           refused(reason) on that channel; otherwise a worker, or a looker, that reads
+                  from it
     neighbours    gone: no more requests, so drain; a worker's death is seen by its asker
 
 It opens no mail, resolves no names of hosts, writes no files, and reads no more of a request
@@ -18,13 +20,13 @@ import contextlib
 import os
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from mta.base import clock
 from mta.base.errors import ProtocolError
-from mta.deliver.frames import Refused, Start
+from mta.deliver.frames import Reader, Refused, Start
 from mta.log import events
-from mta.proc import roles, userside
+from mta.proc import looker, roles, userside
 from mta.proc.permission import Permission, Refusal
 from mta.transport.engine import load_transports
 from mta.unix import frames, privilege, process
@@ -43,6 +45,7 @@ class Launcher:
         self.requests = inherited.channels["start-requests"]
         self.requests.setblocking(False)
         self.transports = load_transports(inherited.conf)
+        self.routers = looker.load(inherited.conf)
         self.permission = Permission(inherited.conf, inherited.identities)
         self.loop = Loop()
         self.workers: set[int] = set()
@@ -61,7 +64,7 @@ class Launcher:
     def request(self) -> None:
         """One request for a worker."""
         try:
-            received = frames.receive(self.requests, (Start,))
+            received = frames.receive(self.requests, (Start, Reader))
         except BlockingIOError:
             return
         except (OSError, ProtocolError) as error:
@@ -73,11 +76,15 @@ class Launcher:
             return
         try:
             channel = _channel(received.fds)
-            if channel is None or not isinstance(received.message, Start):
+            if channel is None:
                 self.complain("bad request", "there must be one channel with it")
                 return
             with channel:
-                self.start(received.message, channel)
+                match received.message:
+                    case Start() as request:
+                        self.start(request, channel)
+                    case Reader() as request:
+                        self.read(request, channel)
         finally:
             received.close()
 
@@ -90,13 +97,35 @@ class Launcher:
             _refuse(channel, verdict.reason, verdict.permanent)
             return
         transport = self.transports[request.transport]
+        worker = userside.Worker(
+            self.inherited, transport, channel, verdict, routers=self.routers
+        )
+        self.fork(worker.run, channel)
+
+    def read(self, request: Reader, channel: socket.socket) -> None:
+        """Judge a request for a looker, then fork it or say why not."""
+        verdict = self.permission.judge_reader(request)
+        if isinstance(verdict, Refusal):
+            self.complain("refused", f"look as {request.user or '-'}: {verdict.reason}")
+            _refuse(channel, verdict.reason, verdict.permanent)
+            return
+        made = looker.Looker(
+            self.inherited.conf,
+            self.routers,
+            channel,
+            verdict,
+            separated=self.inherited.identities.separated,
+        )
+        self.fork(made.run, channel)
+
+    def fork(self, run: Callable[[], int], channel: socket.socket) -> None:
+        """Begin the life of a worker or a looker."""
         keep = [channel.fileno(), self.inherited.log.panic_fd]
 
         def work() -> int:
             # Descriptors first: nothing of root's is open when the user's code runs.
             process.keep_descriptors([0, 1, 2, *keep])
-            worker = userside.Worker(self.inherited, transport, channel, verdict)
-            return worker.run()
+            return run()
 
         try:
             pid = process.run_child(work, panic=self.inherited.log.panic_fd)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from mta.base.text import BLANKS, is_number
 from mta.config.model import Block, Configuration
-from mta.deliver.frames import Start
+from mta.deliver.frames import Reader, Start
 from mta.proc.roles import Identities
 from mta.transport.engine import load_transports
 from mta.unix import privilege, users
@@ -94,6 +94,20 @@ class Permission:
             return self._unseparated(user)
         return self._identity(block, user, request)
 
+    def judge_reader(self, request: Reader) -> privilege.Identity | Refusal:
+        """The identity of a process that only looks at files, or why there is none.
+
+        It runs nothing of the user's, so never_users do not count; root is never anybody.
+        """
+        user = _find_user(request.user)
+        if user is None:
+            return Refusal(f"user {request.user[:64]!r} does not exist")
+        if not self.identities.separated:
+            return self.identities.mail
+        if user.uid == 0:
+            return Refusal("files are never looked at as root")
+        return self._identity(None, user, request)
+
     def _nobody_named(self, request: Start) -> privilege.Identity | Refusal:
         """Where neither router nor transport names a user, the mail user delivers."""
         if request.group or request.initgroups:
@@ -106,12 +120,12 @@ class Permission:
         return self.identities.mail
 
     def _identity(
-        self, block: Block, user: users.User, request: Start
+        self, block: Block | None, user: users.User, request: Start | Reader
     ) -> privilege.Identity | Refusal:
         gid = user.gid
         if request.group:
             found = _find_group(request.group)
-            literal = _literal(block, "group")
+            literal = _literal(block, "group") if block else None
             if found is None:
                 return Refusal(f"group {request.group[:64]!r} does not exist")
             if literal is not None and literal != request.group:

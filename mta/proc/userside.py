@@ -22,12 +22,13 @@ import signal
 import socket
 from collections import deque
 
-from mta.base.errors import ProtocolError
+from mta.base.errors import ProtocolError, TempFail, describe
 from mta.deliver.codes import UNKNOWN
 from mta.deliver.frames import ENDED, IN_LINE, Carry, pack
 from mta.expand.context import Context
 from mta.lookup.api import Tables
-from mta.proc import roles
+from mta.proc import confirming, roles
+from mta.route.router import Router
 from mta.transport import parcel as parcels
 from mta.transport.api import Outcome, Parcel, Result
 from mta.transport.context import context_for
@@ -45,7 +46,13 @@ class Worker:
         transport: Transport,
         channel: socket.socket,
         who: privilege.Identity,
+        *,
+        routers: dict[str, Router],
     ) -> None:
+        """`routers` are those that name files, by their names."""
+        self.routers = routers
+        self.unconfirmed: dict[int, TempFail] = {}
+        self.current = ""
         self.inherited = inherited
         self.transport = transport
         self.channel = channel
@@ -107,17 +114,52 @@ class Worker:
         Raises ProtocolError for what was not agreed.  An error of ours in one parcel goes on
         when the others have been reported.
         """
-        given = [self.read(each) for each in taken]
+        given = [self.confirmed(self.read(each)) for each in taken]
         results: dict[int, list[Outcome]] = {}
         try:
             carry(self.transport, given, self.context, results)
         finally:
             is_heard = self.report(given, results)
+            self.unconfirmed.clear()
         return is_heard
 
     def context(self, parcel: Parcel) -> Context:
-        """What the options of the transport may speak of."""
+        """What the options of the transport may speak of, in the directory that the router
+        wants a delivery to run in.  Raises TempFail."""
+        if (trouble := self.unconfirmed.get(id(parcel))) is not None:
+            raise trouble
+        self.go_to(parcel.values.get("current_directory", ""))
         return context_for(self.inherited.conf, self.tables, parcel, parcel.recipients[0])
+
+    def go_to(self, directory: str) -> None:
+        """Run in this directory; "" is the root, as at the start.  Raises TempFail."""
+        if directory == self.current:
+            return
+        try:
+            os.chdir(directory or "/")
+        except (OSError, ValueError) as error:
+            why = describe(error) if isinstance(error, OSError) else "not a directory name"
+            text = f"unable to chdir to {directory}: {why}"
+            code = error.errno if isinstance(error, OSError) else None
+            raise TempFail(text, code=code or 0) from error
+        self.current = directory
+
+    def confirmed(self, parcel: Parcel) -> Parcel:
+        """A parcel whose file or pipe is what its router says here, too.
+
+        Whoever asks chooses no path and no command: the list is read again, by us who are the
+        user, and only what stands in it is done.
+        """
+        if not (parcel.file or parcel.pipe):
+            return parcel
+        conf = self.inherited.conf
+        ctx = context_for(conf, self.tables, parcel, parcel.recipients[0])
+        by_router = self.inherited.identities.separated and self.transport.user is None
+        try:
+            return confirming.confirm(self.routers, ctx, parcel, by_router=by_router)
+        except TempFail as error:
+            self.unconfirmed[id(parcel)] = error
+            return parcel
 
     def read(self, received: Received) -> Parcel:
         """The parcel of a frame.  Raises ProtocolError."""

@@ -73,6 +73,7 @@ class Address:
     current_directory: Trusted | None = None  # where a local delivery is to run
     is_silent: bool = False  # its router says disable_logging
     is_hidden: bool = False  # bounces name the address that it came from instead
+    is_one_time: bool = False  # once it is delayed, its list is not looked at again
     skipped: tuple[str, ...] = ()  # what was wrong with items of its list
 
     @property

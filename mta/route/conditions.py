@@ -15,7 +15,7 @@ from enum import Enum
 from mta.base.errors import ExpansionFail, TempFail
 from mta.base.text import BLANKS, lower
 from mta.config.template import Template
-from mta.expand.context import Context
+from mta.expand.context import Context, Place
 from mta.expand.run import expand
 from mta.expand.trust import require
 from mta.match.address import match_address
@@ -140,6 +140,7 @@ def begin(router: Router, gate: Gate, ctx: Context, address: Address, folded: st
     address.local_part_data = address.domain_data = address.home = None
     address.login_home = None
     address.owner = NOBODY
+    address.is_silent = router.disable_logging
     address.uid = address.gid = None
     address.retry_key = address.text if router.retry_use_local_part else address.domain
     place = ctx.place
@@ -152,6 +153,19 @@ def begin(router: Router, gate: Gate, ctx: Context, address: Address, folded: st
     place.router_variables = address.variables
     place.router_name = router.name
     return True
+
+
+def scene_of(address: Address) -> Place:
+    """The place of an address, as far as it is the same for all routers."""
+    origin, parent = address.origin, address.parent
+    return Place(
+        local_part=address.local_part,
+        domain=address.domain,
+        original_local_part=origin.whole,
+        original_domain=origin.domain,
+        parent_local_part=parent.whole if parent else "",
+        parent_domain=parent.domain if parent else "",
+    )
 
 
 def arrive(router: Router, ctx: Context, address: Address, complain: Complain) -> bool:

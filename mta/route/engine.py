@@ -23,7 +23,7 @@ from mta.base.text import lower
 from mta.config.model import Block, Configuration
 from mta.config.template import Template
 from mta.expand.compile import prepare
-from mta.expand.context import Context, Place
+from mta.expand.context import Context
 from mta.expand.run import expand
 from mta.expand.trust import require
 from mta.route import later, references, variables
@@ -45,7 +45,7 @@ from mta.route.api import (
     Verdict,
     address_of,
 )
-from mta.route.conditions import Complain, Gate, Purpose, begin, gate_of
+from mta.route.conditions import Complain, Gate, Purpose, begin, gate_of, scene_of
 from mta.route.files import Files
 from mta.route.inherit import inherit
 from mta.route.router import ROUTERS, Router
@@ -73,14 +73,17 @@ def load_routers(conf: Configuration, complain: Complain = _silent) -> Routers:
 
     `complain` gets lines for the panic log about options that could not be expanded.
     """
-    routers: list[Router] = []
-    for block in conf.routers:
-        driver = _driver(block)
-        later.refuse(block.driver, block.settings)
-        routers.append(driver(block.name, list(block.settings), block.where))
+    routers = [load_router(block) for block in conf.routers]
     references.check(conf, routers)
     prepare(routers)
     return Routers(conf, routers, complain)
+
+
+def load_router(block: Block) -> Router:
+    """One router of a configuration.  Raises ConfigError."""
+    driver = _driver(block)
+    later.refuse(block.driver, block.settings)
+    return driver(block.name, list(block.settings), block.where)
 
 
 def load_driver(name: str) -> type[Router] | None:
@@ -256,20 +259,13 @@ class _Walk:
                 verdict = more
             self._answer(router, address, verdict)
             return
+        address.is_silent = False
         self._end(address, "", Failed(said or self._cannot_route(last)))
 
     def _arrive(self, address: Address) -> None:
         """Set the scene for an address, as far as it is the same for all routers."""
-        origin, parent = address.origin, address.parent
         self.folded = lower(address.whole)
-        self.ctx.place = Place(
-            local_part=address.local_part,
-            domain=address.domain,
-            original_local_part=origin.whole,
-            original_domain=origin.domain,
-            parent_local_part=parent.whole if parent else "",
-            parent_domain=parent.domain if parent else "",
-        )
+        self.ctx.place = scene_of(address)
 
     def _ask(self, link: Link, address: Address) -> Verdict | None:
         """The verdict of one router; None if it does not run."""
@@ -402,6 +398,7 @@ class _Walk:
         onward.start_router = following
         onward.errors_to = address.errors_to
         onward.dsn_flags, onward.orcpt = address.dsn_flags, address.orcpt
+        onward.variables, onward.address_data = address.variables, address.address_data
         self.pending.append(onward)
         return here
 
@@ -460,6 +457,7 @@ class _Walk:
         address.address_data = parent.address_data
         address.variables = parent.variables
         address.is_hidden = parent.is_hidden
+        address.is_one_time = router.is_one_time
         address.dsn_flags, address.orcpt = parent.dsn_flags, parent.orcpt
         return address
 

@@ -33,7 +33,6 @@ def inherit(
     Raises TempFail and ExpansionFail.
     """
     address.as_local = router.log_as_local
-    address.is_silent = router.disable_logging
     if router.errors_to is not None:
         _errors_to(ctx, router.errors_to, address, qualify, verify)
     if router.headers_add is not None:

@@ -166,6 +166,11 @@ class Router(Configured):
                 "say which transport delivers",
             )
 
+    @property
+    def is_one_time(self) -> bool:
+        """True if new addresses take the place of the recipient as soon as one is delayed."""
+        return False
+
     def route(self, ctx: Context, address: Address) -> Verdict:
         """What is to be done with the address."""
         raise NotImplementedError

@@ -80,6 +80,8 @@ def _place(parcel: Parcel, recipient: ParcelRecipient) -> Place:
         domain=recipient.domain,
         local_part_prefix=recipient.prefix,
         local_part_suffix=recipient.suffix,
+        local_part_prefix_v=parcel.values.get("local_part_prefix_v", ""),
+        local_part_suffix_v=parcel.values.get("local_part_suffix_v", ""),
         local_part_data=recipient.local_part_data,
         domain_data=recipient.domain_data,
         original_local_part=origin_part,
@@ -93,6 +95,9 @@ def _place(parcel: Parcel, recipient: ParcelRecipient) -> Place:
         host=host.name if host else "",
         host_address=host.address if host else "",
         host_port=host.port if host else 0,
+        router_variables={
+            name: text for name, text in parcel.values.items() if name.startswith("r_")
+        },
     )
 
 

@@ -125,6 +125,12 @@ class Redirect(Router):
         kinds.expanded, "", "The only directory that :include: may read from."
     )
     modemask = Option(kinds.octal, "022", "Permissions that the file must not have.")
+    one_time = Option(
+        kinds.boolean,
+        "false",
+        "Addresses that cannot be delivered to at once take the place of the recipient, and "
+        "the list is not read again; it may name neither files nor pipes.",
+    )
     owners = Option(kinds.string_list, "", "Users to whom the file may belong.")
     owngroups = Option(kinds.string_list, "", "Groups that the file may have.")
     pipe_transport = Option(kinds.expanded, "", "The transport for items that are pipes.")
@@ -156,6 +162,15 @@ class Redirect(Router):
                 f'{self.name} router: only one of "qualify_domain" and '
                 '"qualify_preserve_domain" must be set',
             )
+        if self.one_time:
+            self.forbid_file = self.forbid_pipe = self.forbid_filter_reply = True
+            for name in ("headers_add", "headers_remove", "unseen"):
+                if name in self.where:
+                    raise ConfigError(
+                        self.where[name],
+                        f'{self.name} router: "{name}" must not be set together with one_time',
+                        "what it does would be lost for addresses that are delayed",
+                    )
         self.permitted = ownership.permitted(
             self,
             owners=self.owners,
@@ -164,6 +179,10 @@ class Redirect(Router):
             check_group=self.check_group if "check_group" in self.where else None,
             forbidden_mode=self.modemask,
         )
+
+    @property
+    def is_one_time(self) -> bool:
+        return self.one_time
 
     def route(self, ctx: Context, address: Address) -> Verdict:
         try:

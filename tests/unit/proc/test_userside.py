@@ -89,7 +89,7 @@ def case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Case]:
     )
     to = tuple(ParcelRecipient(f"{name}@x", f"{name}@x", name, "x") for name in "ab")
     parcel = Parcel("", "box", "r", "", to, b"Subject: x\n", null, 0, 0)
-    yield Case(Worker(inherited, transport, theirs, me), ours, parcel)
+    yield Case(Worker(inherited, transport, theirs, me, routers={}), ours, parcel)
     ours.close()
     theirs.close()
     os.close(null)
