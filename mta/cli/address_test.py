@@ -114,7 +114,13 @@ class Tester:
         self.ctx = Context(conf, Tables())
         self.ctx.message.sender = sender
         self.seen: set[str] = set()
+        if purpose is Purpose.TEST:
+            self.routers.show(self.shown)
         self.routers.look_through(_become_owner(conf))
+
+    def shown(self, line: str) -> None:
+        """What a router has to say when it runs: debug_print."""
+        sys.stderr.write(f"{one_line(line)}\n")
 
     def note(self, line: str, log: str = "MAIN") -> None:
         """What a daemon would put into its logs."""

@@ -191,6 +191,7 @@ def gate_of(router: Router) -> Gate:
         (router.local_parts is not None, _local_part),
         (router.check_local_user, _local_user),
         (router.router_home_directory is not None, _home),
+        (router.debug_print is not None, _show),
         (router.senders is not None, _sender),
         (router.require_files is not None, required.hold),
         (bool(router.condition), _conditions),
@@ -248,6 +249,16 @@ def _home(router: Router, ctx: Context, address: Address, complain: Complain) ->
             f'failed to expand "{option.text}" for router_home_directory: {error.text}'
         ) from error
     address.home = ctx.place.home = require(home, "router_home_directory", option.where)
+    return True
+
+
+def _show(router: Router, ctx: Context, address: Address, complain: Complain) -> bool:
+    """Exim says so here: before the preconditions that are left."""
+    if router.announce is not None and router.debug_print is not None:
+        try:
+            router.announce(expand(ctx, router.debug_print))
+        except (ExpansionFail, TempFail) as error:
+            router.announce(f"failed to expand debug_print of {router.name}: {error.text}")
     return True
 
 

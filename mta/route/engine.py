@@ -143,6 +143,11 @@ class Routers:
         for router in self._routers:
             router.files = files
 
+    def show(self, shown: Complain) -> None:
+        """From now on tell this what debug_print says, a line for each router that runs."""
+        for router in self._routers:
+            router.announce = shown
+
     def route(
         self, ctx: Context, address: Address, *, verify: bool = False, sender: bool = False
     ) -> list[Routed]:

@@ -149,6 +149,7 @@ class Router(Configured):
         self.name = name
         self.place = where
         self.files = Files()
+        self.announce: Callable[[str], None] | None = None  # takes what debug_print says
         super().__init__(_both_kinds_of_verify(settings))
         if "retry_use_local_part" not in self.where:
             self.retry_use_local_part = not self.where.keys().isdisjoint(_BY_LOCAL_PART)

@@ -384,7 +384,7 @@ class Redirect(Router):
 
 
 def _is_ancestor(text: str, address: Address) -> bool:
-    ancestor = address.parent
+    ancestor: Address | None = address
     while ancestor is not None:
         if lower(ancestor.text) == lower(text):
             return True
