@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -11,6 +12,21 @@ from pathlib import Path
 
 import pytest
 
+from mta.base.trust import Trusted
+from mta.deliver.frames import (
+    Carry,
+    Look,
+    OutcomeFrame,
+    Piece,
+    Reader,
+    Refused,
+    Sight,
+    Start,
+    Unseen,
+)
+from mta.transport import parcel as parcels
+from mta.transport.api import Parcel, ParcelRecipient
+from mta.unix import frames
 from tests.harness import clients, daemon, mailbox
 from tests.harness.daemon import Running
 from tests.harness.source import TREE
@@ -309,3 +325,97 @@ def test_an_address_test_of_root_reads_as_the_user(mta: Running) -> None:
     said = address_test(mta, "alice@local.test")
     assert "Permission denied (euid=61002 egid=61002)" in said
     assert "secret" not in said.replace("bob/secret", "")
+
+
+START_OF_RUNNER = 9  # its channel to the launcher; see test_attacks
+
+
+@contextmanager
+def begun(mta: Running, request: object) -> Iterator[socket.socket]:
+    """A channel to what the launcher starts, as one has it who took over the mail user."""
+    number = separated.descriptor(separated.the_process(mta, "mta: runner"), START_OF_RUNNER)
+    ours, theirs = frames.pair()
+    with ours, socket.socket(fileno=number) as launcher:
+        with theirs:
+            frames.send(launcher, request, [theirs.fileno()])
+        ours.settimeout(10.0)
+        yield ours
+
+
+def said(channel: socket.socket) -> object:
+    received = frames.receive(channel, (Sight, Piece, Unseen, Refused, OutcomeFrame))
+    assert received is not None
+    received.close()
+    return received.message
+
+
+def test_no_looker_is_root(mta: Running) -> None:
+    for user in ("root", "0", "00"):
+        with begun(mta, Reader(user, "", 1)) as channel:
+            answer = said(channel)
+        assert isinstance(answer, Refused)
+
+
+def test_a_looker_reads_the_list_of_its_user_and_nothing_else(mta: Running) -> None:
+    write(forward(mta), "alice@own.test\n")
+    write(mta.place / "bob" / ".forward", "secret@bob.test\n", BOB)
+    with begun(mta, Reader("bob", "", 0)) as channel:
+        for order in (
+            Look("forward", "alice@local.test"),
+            Look("forward", "../bob@local.test"),
+            Look("local", "bob@local.test"),
+            Look("aliases", "bob@local.test"),
+            Look("forward", "bob@other.test"),
+        ):
+            frames.send(channel, order)
+            assert isinstance(said(channel), Unseen), order
+    with begun(mta, Reader("alice", "", 0)) as channel:
+        frames.send(channel, Look("forward", "bob@local.test"))
+        assert isinstance(said(channel), Unseen)
+        frames.send(channel, Look("forward", "alice@local.test"))
+        assert isinstance(said(channel), Sight)
+        assert said(channel) == Piece(b"alice@own.test\n")
+
+
+def carried(mta: Running, user: str, name: str, file: Path) -> OutcomeFrame:
+    """What becomes of a file that somebody claims the list of `name` has."""
+    address = f"{name}@local.test"
+    home = Trusted(str(mta.place / "bob"))
+    to = ParcelRecipient(
+        f"{file}/:{address}",
+        address,
+        name,
+        "local.test",
+        local_part_data=Trusted(name),
+        home=home,
+    )
+    body = os.open(os.devnull, os.O_RDONLY)
+    number = "1xVWXv-0000000006iH-0QlH"
+    made = Parcel(
+        number, "folder", "forward", "", (to,), b"A: b\n", body, 0, 0, file=Trusted(f"{file}/")
+    )
+    with begun(mta, Start("folder", user, "", 0)) as channel:
+        frames.send(channel, Carry("folder", number, parcels.encode(made)), [body])
+        os.close(body)
+        answer = said(channel)
+    assert isinstance(answer, OutcomeFrame)
+    return answer
+
+
+def test_nobody_can_claim_what_a_list_says(mta: Running) -> None:
+    good, bad = mta.place / "alice" / "good", mta.place / "alice" / "bad"
+    write(forward(mta), f"{good}/\n")
+    assert carried(mta, "alice", "alice", good).result == "done"
+    answer = carried(mta, "alice", "alice", bad)
+    assert answer.result == "defer"
+    assert "is not what the forward router says" in answer.text
+    assert (good.exists(), bad.exists()) == (True, False)
+
+
+def test_what_a_list_says_is_not_done_as_somebody_else(mta: Running) -> None:
+    victim = mta.place / "bob" / "victim"
+    write(forward(mta), f"{victim}/\n")
+    answer = carried(mta, "bob", "alice", victim)
+    assert answer.result == "defer"
+    assert answer.text == "the files of forward router are those of alice"
+    assert not victim.exists()
