@@ -49,7 +49,8 @@ forward:
   domains = +local_domains
   check_local_user
   file = $home/.forward
-  require_files = $local_part_data:$home/.forward
+  require_files = ${if exists{MAIL/plain}{}{$local_part_data}}: \\
+    ${if exists{MAIL/plain}{}{$home/.forward}}
   no_verify
   check_ancestor
   file_transport = folder
@@ -256,6 +257,22 @@ def test_what_is_no_good_file_of_the_user_defers(
     assert line.startswith("== alice@local.test R=forward defer (")
     assert expected in line
     assert "secret@bob.test" not in mta.log()
+
+
+@pytest.mark.parametrize("put", [link_to_closed, link_to_spool])
+def test_what_he_may_not_read_is_not_read_without_such_a_condition_either(
+    mta: Running, put: Callable[[Path], None]
+) -> None:
+    plain = mta.maildir("plain")
+    plain.touch()
+    file = forward(mta)
+    put(file)
+    try:
+        line = outcome(mta)
+    finally:
+        plain.unlink()
+    why = f"failed to open {file}: Permission denied (euid=61002 egid=61002)"
+    assert line == f"== alice@local.test R=forward defer (-1): {why}"
 
 
 def test_a_home_that_is_away_has_no_file_that_is_required(mta: Running) -> None:
