@@ -81,12 +81,11 @@ def shown(item: Item, *, success: bool) -> str:
         if parent is not None and parent.parent is not None:
             between = f" ({parent.text})"
         return f"{address.text}{between} <{top}>"
-    whole = f"{address.prefix}{address.local_part}{address.suffix}"
     if success and item.is_local and address.as_local and item.transport:
-        return f"{whole} <{top}>"
+        return f"{address.local_part} <{top}>"
     text = address.text
     if item.is_local and item.transport:
-        text = f"{whole}@{address.domain}"
+        text = f"{address.local_part}@{address.domain}"  # without prefix and suffix
     if lower(text) == lower(top) and text.rpartition("@")[0] == top.rpartition("@")[0]:
         return text
     return f"{text} <{top}>"

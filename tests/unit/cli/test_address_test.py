@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from mta.cli import address_test, sendmail
+from mta.route.files import Files
 
 CONFIG = """\
 primary_hostname = mx.example
@@ -28,6 +29,18 @@ aliases:
   allow_fail
   allow_defer
   file_transport = box
+  debug_print = "R: aliases for $local_part"
+forbidding:
+  driver = redirect
+  local_parts = forbidden
+  data = /var/file, |/bin/cat
+  forbid_pipe
+  pipe_transport = box
+odd:
+  driver = redirect
+  local_parts = odd
+  data = no address at@all, alice
+  skip_syntax_errors
 people:
   driver = accept
   local_parts = alice : bob
@@ -48,7 +61,7 @@ def run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Run:
     """Run sendmail with this configuration: the exit code, and what it says."""
-    monkeypatch.setattr(address_test, "_become_owner", lambda conf: None)
+    monkeypatch.setattr(address_test, "_become_owner", lambda conf: Files())
     file = tmp_path / "mta.conf"
     file.write_text(CONFIG)
 
@@ -104,6 +117,29 @@ def test_other_ends(run: Run, address: str, code: int, said: str) -> None:
     got, text = run("-bt", address)
     assert got == code
     assert text.startswith(said)
+
+
+def test_files_and_pipes_that_go_nowhere(run: Run) -> None:
+    assert run("-bt", "forbidden") == (
+        0,
+        "forbidden@example.org -> /var/file\n"
+        "*** Error in setting up pipe, file, or autoreply:\n"
+        "file_transport unset in forbidding router\n"
+        "forbidden@example.org -> |/bin/cat *** forbidden ***\n",
+    )
+
+
+def test_what_is_said_of_routers_and_lists_is_no_part_of_the_answer(
+    run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(address_test.sys.stderr, "write", said.append)
+    assert run("-bt", "odd")[0] == 0
+    assert said[0] == "R: aliases for odd\n"
+    assert any("odd router: skipped error: malformed" in line for line in said)
+    said.clear()
+    run("-bv", "alice")
+    assert said == []
 
 
 def test_the_worst_decides_the_exit_code(run: Run) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from mta.config.load import load
-from mta.deliver.frames import Refused, Start
+from mta.deliver.frames import Reader, Refused, Start
 from mta.log.sink import open_log
 from mta.proc.launcher import MOST_COMPLAINTS, Launcher
 from mta.proc.permission import Permission, Refusal
@@ -58,7 +58,7 @@ class Case:
         socket.send_fds(self.asker, [octets], fds)
         self.launcher.request()
 
-    def answer(self, request: Start) -> Refused | None:
+    def answer(self, request: Start | Reader) -> Refused | None:
         """What is answered to a request; None when a worker was started."""
         ours, theirs = frames.pair()
         with ours:
@@ -122,6 +122,40 @@ def test_a_user_whom_the_transport_does_not_name_may_be_asked_for(case: Case) ->
 )
 def test_root_and_never_users_are_refused_by_name_and_number(case: Case, user: str) -> None:
     assert judge(case, user=user).endswith("is one of never_users")
+
+
+@pytest.mark.parametrize(
+    ("request_", "said"),
+    [
+        (Reader("nobody", "", 0), f"{NOBODY.pw_uid}:{NOBODY.pw_gid}"),
+        # It runs nothing of theirs.
+        (
+            Reader("games", "", 1),
+            f"{pwd.getpwnam('games').pw_uid}:{pwd.getpwnam('games').pw_gid}",
+        ),
+        (Reader("root", "", 0), "files are never looked at as root"),
+        (Reader("0", "", 0), "files are never looked at as root"),
+        (Reader("", "", 0), "user '' does not exist"),
+        (Reader("no-such-user", "", 0), "user 'no-such-user' does not exist"),
+        (Reader("nobody", "shadow", 0), "nobody is not in group shadow"),
+    ],
+)
+def test_who_looks_at_files(case: Case, request_: Reader, said: str) -> None:
+    verdict = case.launcher.permission.judge_reader(request_)
+    if isinstance(verdict, Refusal):
+        assert verdict.reason == said
+    else:
+        assert f"{verdict.uid}:{verdict.gid}" == said
+        assert verdict.groups == (verdict.gid,)
+
+
+def test_a_looker_is_started_or_refused_as_a_worker_is(case: Case) -> None:
+    assert case.answer(Reader("nobody", "", 0)) is None
+    assert len(case.started) == 1
+    answer = case.answer(Reader("root", "", 0))
+    assert answer is not None
+    assert answer.reason == "files are never looked at as root"
+    assert len(case.started) == 1
 
 
 def test_a_literal_user_is_that_user_and_no_other(case: Case) -> None:

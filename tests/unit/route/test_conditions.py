@@ -14,7 +14,9 @@ EVERYTHING = {
     "local_parts = joe": "_local_part",
     "check_local_user": "_local_user",
     "router_home_directory = /home": "_home",
+    "debug_print = here": "_show",
     "senders = s@x.example": "_sender",
+    "require_files = /etc": "hold",
     "condition = yes": "_conditions",
 }
 
