@@ -211,7 +211,7 @@ def processes() -> Page:
         page.section_(role.name)
         page.raw(f"Runs as {_WHO[role.who]}.")
         page.prose(inspect.cleandoc(import_module(role.module).__doc__ or ""))
-    for name in ("receiver", "deliverer", "userside", "pickup", "sweeper", "checker", "alone"):
+    for name in _OTHERS:
         page.section_(name)
         page.prose(inspect.cleandoc(import_module(f"mta.proc.{name}").__doc__ or ""))
     page.section_("see also")
@@ -226,6 +226,18 @@ users, which `mta install --users` makes; started by anybody else, all run as th
 
 Any process may die at any time: what is in the spool is not lost, and whoever died is started
 again."""
+
+# Those that a role forks.
+_OTHERS = (
+    "receiver",
+    "deliverer",
+    "userside",
+    "looker",
+    "pickup",
+    "sweeper",
+    "checker",
+    "alone",
+)
 
 _WHO = {
     Who.ROOT: "root",
