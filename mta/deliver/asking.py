@@ -3,7 +3,7 @@
 A looker is asked for at the launcher with one end of a fresh channel, as workers are, and then
 asked for one router and address after the other; a few are kept for the next address of their
 user.  It has a deadline: a file system that does not answer defers an address and holds up
-nobody for longer.
+nobody for longer, and for a while nobody waits for that user again.
 
 Nobody becomes root to read.  What is root's own we look at as who we are, and what is closed
 to us counts as missing: mail for root belongs into an alias.
@@ -16,6 +16,7 @@ import socket
 from contextlib import suppress
 from dataclasses import replace
 
+from mta.base import clock
 from mta.base.errors import ExpansionFail, ProtocolError, TempFail, describe
 from mta.base.text import is_number
 from mta.deliver.frames import Look, Piece, Reader, Refused, Sight, Unseen
@@ -36,6 +37,8 @@ from mta.unix import frames, users
 
 PATIENCE = 20.0
 MOST_IDLE = 8
+SULK = 300.0  # seconds in which a user whose files did not come is not waited for again
+MOST_SLOW = 1000
 MOST_OCTETS = 8 << 20  # of all files of one list
 _ANSWERS = (Sight, Piece, Unseen, Refused)
 
@@ -51,6 +54,7 @@ class AskedFiles(Files):
         self._launcher = launcher
         self._patience = patience
         self._idle: dict[Owner, socket.socket] = {}
+        self._slow: dict[Owner, float] = {}  # until when each is not asked
 
     def gather(self, source: Source, ctx: Context, address: Address, owner: Owner) -> Gathered:
         if _is_root(owner):
@@ -87,6 +91,8 @@ class AskedFiles(Files):
 
     def _ask(self, owner: Owner, look: Look) -> list[Seen]:
         """What a looker says.  Raises TempFail, ExpansionFail."""
+        if clock.monotonic() < self._slow.get(owner, 0.0):
+            raise TempFail(_failed(owner, "they did not come lately"), code=errno.ETIMEDOUT)
         idle = self._idle.pop(owner, None)
         if idle is not None:
             try:
@@ -126,6 +132,10 @@ class AskedFiles(Files):
             seen = _files(channel)
             is_good = True
         except TimeoutError:
+            self._slow.pop(owner, None)
+            self._slow[owner] = clock.monotonic() + SULK
+            if len(self._slow) > MOST_SLOW:
+                del self._slow[next(iter(self._slow))]
             why = f"no answer within {self._patience:.0f} seconds"
             raise TempFail(_failed(owner, why), code=errno.ETIMEDOUT) from None
         except (OSError, ProtocolError) as error:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from mta.base import clock
 from mta.base.errors import TempFail
 from mta.base.trust import is_trusted
 from mta.config.load import load
@@ -225,6 +226,24 @@ def test_one_that_has_left_is_replaced_by_a_fresh_one(case: Case) -> None:
     assert received is not None
     assert received.message == Reader(OWNER.user, "", 0)
     received.close()
+
+
+def test_a_user_whose_files_do_not_come_is_not_waited_for_again(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (case.place / "joe").write_text("a@x.example\n")
+    ctx, address = case.settled()
+    with pytest.raises(TempFail, match="no answer within"):
+        case.router().read(ctx, address)
+    case.requests.setblocking(False)
+    with pytest.raises(TempFail, match="they did not come lately"):
+        case.router().read(ctx, address)
+    with pytest.raises(BlockingIOError):
+        frames.receive(case.requests, (Reader,))
+    now = clock.monotonic()
+    monkeypatch.setattr(clock, "monotonic", lambda: now + 301.0)
+    with pytest.raises(TempFail, match="no answer within"):
+        case.router().read(ctx, address)
 
 
 def test_what_is_roots_is_looked_at_as_who_we_are(case: Case) -> None:
