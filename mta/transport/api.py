@@ -55,7 +55,9 @@ class Parcel:
     headers_add: tuple[str, ...] = ()  # whole header lines, each may have an LF at its end
     headers_remove: tuple[str, ...] = ()  # names; a final * stands for anything
     hosts: tuple[Host, ...] = ()
-    file: str = ""  # named by a redirection, not by the transport
+    # Named by a redirection, not by the transport; trusted once the process that delivers has
+    # found it in the list itself (mta/proc/confirming.py).
+    file: str = ""
     pipe: str = ""
     received_time: float = 0.0
     is_8bit: bool = False
