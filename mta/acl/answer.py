@@ -27,9 +27,10 @@ class Answer:
     wrong_code: bool = False
 
 
-def refusal(verdict: Verdict) -> Answer:
-    """How a denial or deferral is put."""
+def refusal(verdict: Verdict, denied: int = 550) -> Answer:
+    """How a denial or deferral is put; `denied` is the usual code of a denial."""
     code, status, text = _USUAL[verdict.action]
+    code = code if verdict.action is Action.DEFER else denied
     if verdict.action is Action.DEFER and not verdict.message:
         status = "4.3.0"
     if not verdict.message:

@@ -7,7 +7,7 @@ CONDITIONS = frozenset(
     "queue ratelimit regex seen spam spf spf_guess udpsend".split(" ")
 )
 CONTROLS = frozenset(
-    "allow_auth_unadvertised bmi_run cutthrough_delivery debug dscp fakedefer fakereject "
-    "submission utf8_downconvert wellknown".split(" ")
+    "bmi_run cutthrough_delivery debug dscp fakedefer fakereject "
+    "utf8_downconvert wellknown".split(" ")
 )
 VERIFICATIONS = frozenset("arc csa header_sender helo reverse_host_lookup".split(" "))

@@ -17,8 +17,10 @@ class Phase(Flag):
     PREDATA = auto()
     DATA = auto()
     NOT_SMTP = auto()
+    AUTH = auto()
+    MAILAUTH = auto()
 
-    SMTP = CONNECT | HELO | MAIL | RCPT | PREDATA | DATA
+    SMTP = CONNECT | HELO | AUTH | MAILAUTH | MAIL | RCPT | PREDATA | DATA
     TRANSACTION = MAIL | RCPT | PREDATA | DATA
     MESSAGE = TRANSACTION | NOT_SMTP
     ANY = SMTP | NOT_SMTP
@@ -28,6 +30,8 @@ class Phase(Flag):
 OPTIONS: dict[str, Phase] = {
     "acl_smtp_connect": Phase.CONNECT,
     "acl_smtp_helo": Phase.HELO,
+    "acl_smtp_auth": Phase.AUTH,
+    "acl_smtp_mailauth": Phase.MAILAUTH,
     "acl_smtp_mail": Phase.MAIL,
     "acl_smtp_rcpt": Phase.RCPT,
     "acl_smtp_predata": Phase.PREDATA,

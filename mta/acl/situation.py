@@ -25,6 +25,7 @@ class ConnectionEffects:
     offer_pipelining: bool = True
     multiline_responses: bool = True
     delay_flush: bool = True
+    auth_unadvertised: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,19 @@ class AddedHeader:
 
     header: Header
     place: str = "end"
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """control = submission: the message is completed as one of a local program is.
+
+    `domain` is None for the usual one, "" if the authenticated id has its own; `name` is the
+    full name of the user; `sender_retain` leaves Sender: and the return path alone.
+    """
+
+    domain: str | None = None
+    name: str = ""
+    sender_retain: bool = False
 
 
 @dataclass(slots=True)
@@ -44,6 +58,7 @@ class MessageEffects:
     freeze: bool = False
     queue_only: bool = False
     local_fixups: bool = True
+    submission: Submission | None = None
     caseful_local_part: bool = False  # for one RCPT only
     warned: set[str] = field(default_factory=set)
     verified: dict[tuple[str, str], Verification] = field(default_factory=dict)

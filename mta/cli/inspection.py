@@ -18,7 +18,7 @@ from mta.cli.options import Request
 from mta.cli.say import complain
 from mta.config import load
 from mta.config import show as settings
-from mta.config.model import Configuration
+from mta.config.model import Block, Configuration
 from mta.config.template import template
 from mta.expand.compile import compile_template
 from mta.expand.context import Context
@@ -75,16 +75,26 @@ def shown(conf: Configuration, names: Sequence[str]) -> Iterator[str]:
             if not chosen:
                 known = [each.name for each in blocks[word]]
                 raise ConfigError(None, f"no {word} {wanted!r}", suggestion(wanted, known))
-            yield from settings.block(chosen[0], admin=admin)
+            yield from _block(word, chosen[0], admin=admin)
         elif word.removesuffix("s") in blocks:
             for each in blocks[word.removesuffix("s")]:
-                yield from (*settings.block(each, admin=admin), "")
+                yield from (*_block(word.removesuffix("s"), each, admin=admin), "")
         elif (line := settings.one_option(conf, word, admin=admin)) is not None:
             yield line
         else:
             raise ConfigError(
                 None, f"no option {word!r}", suggestion(word, list(load.OPTIONS))
             )
+
+
+def _block(kind: str, each: Block, *, admin: bool) -> Iterator[str]:
+    """A block; the passwords in authenticators are for administrators only."""
+    secret: frozenset[str] = frozenset()
+    if kind == "authenticator" and not admin:
+        from mta.auth.engine import secret_options
+
+        secret = secret_options(each.driver)
+    return settings.block(each, admin=admin, secret=secret)
 
 
 def _expand_all(conf: Configuration, texts: Sequence[str]) -> int:

@@ -63,11 +63,15 @@ def one_option(conf: Configuration, name: str, *, admin: bool) -> str | None:
     return None
 
 
-def block(each: Block, *, admin: bool) -> Iterator[str]:
-    """The lines of a router, transport or authenticator, sorted by name."""
+def block(each: Block, *, admin: bool, secret: frozenset[str] = frozenset()) -> Iterator[str]:
+    """The lines of a router, transport or authenticator, sorted by name.
+
+    Options that are `secret` are hidden whether that was written or not.
+    """
     lines = {"driver": f"driver = {each.driver}"}
     for setting in each.settings:
-        shown = SECRET if setting.hidden and not admin else setting.value
+        hidden = setting.hidden or setting.name in secret
+        shown = SECRET if hidden and not admin else setting.value
         line = setting.name if shown is None else f"{setting.name} = {shown}"
         lines[setting.name] = f"{lines.get(setting.name, '')}\n{line}".lstrip("\n")
     return (line for _, line in sorted(lines.items()))

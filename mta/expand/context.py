@@ -30,8 +30,12 @@ class Connection:
     helo_name: str = ""
     protocol: str = ""  # as in P=: esmtp, smtp, local, …
     ident: str = ""  # for a local submission: the login name of the caller
+    host_auth: str = ""  # the authenticator by which the client proved who it is
+    host_auth_pubname: str = ""  # and the name of its mechanism
     authenticated_id: str = ""
     authenticated_sender: str = ""
+    authenticated_fail_id: str = ""  # of the last attempt that failed
+    authentication_failed: bool = False
     local_uid: int | None = None
     acl_c: dict[str, str] = field(default_factory=dict)
 

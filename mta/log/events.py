@@ -27,6 +27,13 @@ def client(name: str, helo: str, address: str, port: int = 0) -> str:
     return " ".join(parts)
 
 
+def authenticated(name: str, who: str, sender: str = "") -> str:
+    """Who has proved who he is, for A=: the authenticator, the id, AUTH= of MAIL."""
+    if not name:
+        return ""
+    return ":".join([name, *(each for each in (who, sender) if each)])
+
+
 def received(
     log: Log,
     message_id: str,
@@ -175,12 +182,14 @@ def rejected(
     temporary: bool = False,
     message_id: str = "",
     sender: str | None = None,
+    authenticated: str = "",
     text: str = "",
     headers: bytes = b"",
 ) -> None:
     """A command or message was refused; in the main log and, with headers, the reject log."""
     start = f"{message_id} " if message_id else ""
     envelope = "" if sender is None else f" F=<{sender}>"
+    envelope += f" A={authenticated}" if authenticated else ""
     verb = "temporarily rejected" if temporary else "rejected"
     line = f"{start}{who}{envelope} {verb} {what}{f': {text}' if text else ''}"
     log.main(line)

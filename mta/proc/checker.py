@@ -5,8 +5,8 @@
     out           checked + the sealed snapshot, or faulty(reason)
 
 It does all that the roles will do with the configuration — addresses to listen on, routers,
-transports, ACLs, lists, retry rules — so that what is wrong with it is found here, and never
-by a process that is already at work.
+transports, authenticators, ACLs, lists, retry rules — so that what is wrong with it is found
+here, and never by a process that is already at work.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import socket
 from collections.abc import Sequence
 
 from mta.acl.acls import check_lists as lists_of_acls
+from mta.auth.engine import complaints, load_authenticators
 from mta.base.errors import MtaError
 from mta.config import load, snapshot
 from mta.config.model import Configuration
@@ -50,7 +51,8 @@ def compile_all(conf: Configuration) -> list[str]:
         load_retry_rules(conf).lines,
     )
     lists = [*check_lists(conf, *topics(conf)), *lists_of_acls(conf, acls)]
-    errors = [*prepare(*made), *lists]
+    authenticators = load_authenticators(conf)
+    errors = [*prepare(*made), *complaints(authenticators), *lists]
     # An ACL is found twice: as it is called by name, and at the phase where it begins.
     return list(dict.fromkeys(str(error) for error in errors))
 

@@ -7,6 +7,7 @@ import socket
 
 from mta.acl.acls import Acls, load_acls
 from mta.acl.routing import by_routing
+from mta.auth.engine import load_authenticators, servers
 from mta.base.errors import ProtocolError
 from mta.config.model import Configuration
 from mta.expand.compile import prepare
@@ -27,6 +28,7 @@ def make_service(
     conf = inherited.conf
     prepare(conf)
     made = service.Service(conf, load_acls(conf), spool, inherited.log, Tables())
+    made.servers = servers(load_authenticators(conf))
     made.verifier = by_routing(load_routers(conf, inherited.log.panic))
     made.converse = session.converse
     if arrived is not None:

@@ -12,7 +12,7 @@ import re
 import string
 from dataclasses import dataclass
 
-from mta.base.text import to_bytes, to_text
+from mta.base.text import lower, to_bytes, to_text
 from mta.config.main.message import Fields
 from mta.config.model import Configuration
 from mta.expand.context import Context
@@ -47,15 +47,17 @@ MOST_BARE = 200
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """Who the local caller is, for headers: `address` is login@qualify_domain.
+    """Who the user is, for headers: a local caller is login@qualify_domain.
 
-    `name` goes into a From: that is made; `must_be_named` asks for Sender: where From: is
-    somebody else.
+    `address` is "" if nobody knows.  `name` goes into a From: that is made; `must_be_named`
+    asks for Sender: where From: is somebody else; one who `stands_in` is named in a From: that
+    is made for the null sender.
     """
 
     address: str
     name: str
     must_be_named: bool
+    stands_in: bool = False
 
 
 def strip_final(headers: list[Header], fields: Fields) -> list[Header]:
@@ -96,6 +98,8 @@ def complete(
         new = make(f"{prefix}Message-Id", f"<{_message_id(ctx)}>")
         (on_top if prefix else found).append(new)
     sender = ctx.message.sender
+    if author is not None and author.stands_in:
+        sender = sender or author.address
     if first(found, f"{prefix}From") is None and sender:
         name = author.name if author else ""
         found.append(make(f"{prefix}From", f"{phrase(name)} <{sender}>" if name else sender))
@@ -141,12 +145,23 @@ def _name_sender(
         headers = [header.deleted() if header in gone else header for header in headers]
     elif first(headers, f"{prefix}Sender") is not None:
         return headers
-    origin = first(headers, f"{prefix}From")
-    if origin is not None and addresses_of(origin) == [author.address]:
+    if not author.address or _is_from(find(headers, f"{prefix}From"), author.address):
         return headers
     name = phrase(author.name)
     value = f"{name} <{author.address}>" if name else author.address
     return [*headers, make(f"{prefix}Sender", value)]
+
+
+def _is_from(origins: list[Header], address: str) -> bool:
+    """True if the From: headers name this address and nobody else, and can be read."""
+    found: list[str] = []
+    errors: list[tuple[str, str]] = []
+    try:
+        for origin in origins:
+            found += parse_list(to_text(origin.body), errors=errors, limit=MOST_ADDRESSES)
+    except AddressError:
+        return False
+    return not errors and [lower(each) for each in found] == [lower(address)]
 
 
 def addresses_of(header: Header) -> list[str]:

@@ -27,6 +27,7 @@ from mta.base.errors import ExpansionFail, Reject, TempFail
 from mta.base.text import lower, to_bytes
 from mta.expand.context import Connection
 from mta.log import events
+from mta.log.selector import selected
 from mta.mail.address import split
 from mta.mail.header import Header, parse_block
 from mta.receive import fixup
@@ -34,6 +35,7 @@ from mta.receive.headers import bare_id, changed, check_loop, message_id_of, tid
 from mta.receive.postmark import without_postmark
 from mta.receive.received import received_header
 from mta.receive.service import Service
+from mta.receive.submission import author_of, sender_of
 from mta.receive.terms import Counted, Terms
 from mta.spool.envelope import Envelope, Recipient
 from mta.spool.writer import begin
@@ -192,14 +194,7 @@ class Intake:
             headers, recipients = self._recipients_from(headers, recipients)
         check_loop(headers, ctx.conf.smtp_in.received_headers_max)
         had_id = message_id_of(headers)
-        if terms.fixups and self._situation.message.local_fixups:
-            headers = fixup.qualify(headers, ctx.conf)
-            headers = fixup.complete(
-                headers,
-                ctx,
-                terms.author,
-                retain_sender=ctx.conf.local.local_sender_retain,
-            )
+        headers = self._completed(headers)
         ctx.message.recipients = [to.address for to in recipients]
         trace = received_header(ctx)
         headers = [trace, *headers] if trace else headers
@@ -209,6 +204,19 @@ class Intake:
         if discarded:
             return self._throw_away(headers, had_id, discarded)
         return self._commit(headers, recipients, had_id)
+
+    def _completed(self, headers: list[Header]) -> list[Header]:
+        """The header with what a local message, or one in submission mode, has to have."""
+        ctx, terms, effects = self._situation.ctx, self._terms, self._situation.message
+        if (submission := effects.submission) is not None:
+            author = author_of(ctx, submission)
+            headers = fixup.complete(headers, ctx, author, retain_sender=False)
+            ctx.message.sender = sender_of(ctx, submission, author)
+        elif terms.fixups and effects.local_fixups:
+            headers = fixup.qualify(headers, ctx.conf)
+            retain = ctx.conf.local.local_sender_retain
+            headers = fixup.complete(headers, ctx, terms.author, retain_sender=retain)
+        return headers
 
     def _recipients_from(
         self, headers: list[Header], given: list[Recipient]
@@ -304,6 +312,8 @@ class Intake:
             active_hostname=_unusual_name(service, connection),
             ident=connection.ident,
             received_protocol=connection.protocol,
+            host_auth=connection.host_auth,
+            host_auth_pubname=connection.host_auth_pubname,
             auth_id=connection.authenticated_id,
             auth_sender=connection.authenticated_sender,
             local=self._terms.is_local,
@@ -340,8 +350,19 @@ class Intake:
             user=connection.ident,
             protocol=connection.protocol,
             size=size,
+            authenticated=self._authenticated(with_sender=True),
             id_header=bare_id(had_id),
         )
+
+    def _authenticated(self, *, with_sender: bool = False) -> str:
+        """Who the client is, for A=."""
+        connection = self._situation.ctx.connection
+        if not connection.host_auth:
+            return ""
+        sender = ""
+        if with_sender and selected(self._service.conf.logging.log_selector, "smtp_mailauth"):
+            sender = connection.authenticated_sender
+        return events.authenticated(connection.host_auth, connection.authenticated_id, sender)
 
     def _log_refusal(self, answer: Answer, *, temporary: bool) -> None:
         message = self._situation.ctx.message
@@ -353,6 +374,7 @@ class Intake:
             temporary=temporary,
             message_id=self.id,
             sender=message.sender,
+            authenticated=self._authenticated(),
             text=answer.log,
             headers=self._shown_headers(),
         )
@@ -380,6 +402,7 @@ class Intake:
                 temporary=True,
                 message_id=self.id,
                 sender=sender,
+                authenticated=self._authenticated(),
                 text=error.text,
             )
             return

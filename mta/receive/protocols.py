@@ -14,3 +14,12 @@ SMTP: Trusted = template("smtp", DEFAULT).text
 ESMTP: Trusted = template("esmtp", DEFAULT).text
 LOCAL_SMTP: Trusted = template("local-smtp", DEFAULT).text
 LOCAL_ESMTP: Trusted = template("local-esmtp", DEFAULT).text
+ESMTPA: Trusted = template("esmtpa", DEFAULT).text
+ESMTPSA: Trusted = template("esmtpsa", DEFAULT).text
+LOCAL_ESMTPA: Trusted = template("local-esmtpa", DEFAULT).text
+# What each becomes when the client has authenticated.  RFC 3848
+AUTHENTICATED: dict[str, Trusted] = {
+    ESMTP: ESMTPA,
+    "esmtps": ESMTPSA,
+    LOCAL_ESMTP: LOCAL_ESMTPA,
+}

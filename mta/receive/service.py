@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from mta.acl.acls import Acls
 from mta.acl.verifier import Verifier
+from mta.auth.api import Authenticator
 from mta.config.model import Configuration
 from mta.log.sink import Log
 from mta.lookup.api import Tables
@@ -57,6 +58,7 @@ class Service:
     log: Log
     tables: Tables
     arrived: Arrived = _nobody_listens
+    servers: tuple[Authenticator, ...] = ()  # by which clients can be asked who they are
     verifier: Verifier | None = None
     converse: Converse = _cannot_converse
     ticks: Ticks = field(default_factory=Ticks)

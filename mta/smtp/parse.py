@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from mta.base.errors import Reject
 from mta.base.text import is_number, lower, trim, upper
 from mta.mail.address import AddressError, is_ip, parse_path, plain_path, split
+from mta.smtp import author
 
 _HELO = re.compile(r"[A-Za-z0-9.-]+")
 # RFC 3461 4; what would be a control character when it is decoded is refused.
@@ -31,6 +32,7 @@ class MailFrom:
     is_8bit: bool = False
     ret: int = 0  # as in Envelope.dsn_ret
     envid: str = ""
+    auth: str = ""  # AUTH=, decoded
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ def mail_from(argument: str, manner: Manner, *, esmtp: bool) -> MailFrom:
     if not rest:
         return MailFrom(sender)
     values: dict[str, str] = _parameters(argument, rest)
-    size, is_8bit, ret, envid = -1, False, 0, ""
+    size, is_8bit, ret, envid, auth = -1, False, 0, "", ""
     for name, value in values.items():
         if name == "SIZE" and is_number(value) and len(value) <= _MOST_DIGITS:
             size = int(value)
@@ -90,9 +92,18 @@ def mail_from(argument: str, manner: Manner, *, esmtp: bool) -> MailFrom:
             if len(value) > _LONGEST_ENVID or not _XTEXT.fullmatch(value):
                 raise Reject(501, "5.5.4", "Value for ENVID is invalid")
             envid = value
+        elif name == "AUTH" and esmtp:
+            auth = _author(value)
         else:
             raise _unknown(argument, rest)
-    return MailFrom(sender, size, is_8bit, ret, envid)
+    return MailFrom(sender, size, is_8bit, ret, envid, auth)
+
+
+def _author(value: str) -> str:
+    decoded = author.decode(value)
+    if decoded is None:
+        raise Reject(501, "5.5.4", "invalid data for AUTH")
+    return decoded
 
 
 def rcpt_to(argument: str, manner: Manner, *, esmtp: bool) -> RcptTo:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mta.acl import engine
-from mta.acl.answer import acceptance, refusal
+from mta.acl.answer import acceptance
 from mta.acl.phase import Phase
 from mta.acl.program import Action, Verdict
 from mta.base.errors import Reject, TempFail
@@ -17,7 +17,8 @@ from mta.receive.room import check_room
 from mta.smtp.parse import helo_name, mail_from, rcpt_to
 from mta.smtp.reply import Reply, reply, usual
 from mta.smtpd import record
-from mta.smtpd.dispatch import SyntaxReject, command, spoken
+from mta.smtpd.auth import believe_author
+from mta.smtpd.dispatch import SyntaxReject, command, refused, spoken
 from mta.smtpd.extensions import offered
 from mta.smtpd.message import receive
 from mta.smtpd.state import Session, Stage
@@ -37,7 +38,9 @@ TOO_MANY_NOW = reply(452, "4.5.3", "too many recipients")
 TOO_MANY_EVER = reply(552, "5.5.3", "too many recipients")
 TOO_MANY_AT_ALL = reply(554, "5.5.3", "Too many recipients")
 HELP_TEXT = reply(
-    214, "2.0.0", "Commands supported:\nHELO EHLO MAIL RCPT DATA NOOP QUIT RSET HELP VRFY EXPN"
+    214,
+    "2.0.0",
+    "Commands supported:\nAUTH HELO EHLO MAIL RCPT DATA NOOP QUIT RSET HELP VRFY EXPN",
 )
 CANNOT_VERIFY = reply(252, "2.5.0", "Administrative prohibition")
 CANNOT_EXPAND = reply(550, "5.7.1", "Administrative prohibition")
@@ -47,8 +50,9 @@ GO_AHEAD = reply(354, "", 'Enter message, ending with "." on a line by itself')
 @command(b"HELO", Stage.ANY, ends_group=True, counts=True, first_free=True)
 def helo(session: Session, rest: bytes) -> Reply:
     """HELO name: begin without extensions."""
-    if (refused := _greet(session, rest, "HELO")) is not None:
-        return refused
+    if (answer := _greet(session, rest, "HELO")) is not None:
+        return answer
+    session.login.advertised = ()
     session.esmtp = session.enhanced = session.pipelining = False
     session.stage = Stage.READY
     session.ctx.connection.protocol = session.protocol()
@@ -58,8 +62,8 @@ def helo(session: Session, rest: bytes) -> Reply:
 @command(b"EHLO", Stage.ANY, ends_group=True, counts=True, first_free=True)
 def ehlo(session: Session, rest: bytes) -> Reply:
     """EHLO name: begin with extensions."""
-    if (refused := _greet(session, rest, "EHLO")) is not None:
-        return refused
+    if (answer := _greet(session, rest, "EHLO")) is not None:
+        return answer
     session.esmtp = True
     session.stage = Stage.READY
     session.ctx.connection.protocol = session.protocol()
@@ -88,9 +92,9 @@ def _greet(session: Session, rest: bytes, verb: str) -> Reply | None:
     session.situation.connection.enforce_sync &= smtp.smtp_enforce_sync
     if verdict.action in (Action.ACCEPT, Action.DISCARD):
         return None
-    refused = _refused(session, verdict, f"EHLO or HELO {name}")
+    answer = refused(session, verdict, f"EHLO or HELO {name}")
     session.ctx.connection.helo_name = ""
-    return refused
+    return answer
 
 
 def _is_odd_but_allowed(session: Session, text: str) -> bool:
@@ -144,6 +148,8 @@ def mail(session: Session, rest: bytes) -> Reply:
     except TempFail as error:
         events.note(session.service.log, "", f"{error.text} {session.who()}")
         return NO_ROOM
+    if parsed.auth:
+        believe_author(session, parsed.auth)
     transaction, message = session.transaction, session.ctx.message
     transaction.dsn_ret, transaction.dsn_envid = parsed.ret, parsed.envid
     message.sender, message.size_declared = parsed.sender, parsed.size
@@ -174,9 +180,9 @@ def _must_greet(session: Session) -> bool:
 def _mail_acl(session: Session, sender: str) -> Reply:
     verdict = engine.check(session.service.acls, session.situation, Phase.MAIL)
     if verdict.action not in (Action.ACCEPT, Action.DISCARD):
-        refused = _refused(session, verdict, f"MAIL <{sender}>")
+        answer = refused(session, verdict, f"MAIL <{sender}>")
         session.begin_transaction()
-        return refused
+        return answer
     if verdict.action is Action.DISCARD:
         session.transaction.discard_all = True
         session.transaction.discarded_by = "MAIL ACL"
@@ -254,11 +260,11 @@ def _recipient_refused(session: Session, verdict: Verdict, address: str) -> Repl
         message.rcpt_defer_count += 1
     else:
         message.rcpt_fail_count += 1
-    refused = _refused(session, verdict, f"RCPT <{address}>", sender=message.sender)
+    answer = refused(session, verdict, f"RCPT <{address}>", sender=message.sender)
     # A client may ask for any number of recipients: two different texts are as good as all.
     if len(session.transaction.refusals) < 2:
-        session.transaction.refusals.add(refused.text)
-    return refused
+        session.transaction.refusals.add(answer.text)
+    return answer
 
 
 def _log_discard(session: Session, address: str, acl: str, text: str) -> None:
@@ -286,7 +292,7 @@ def data(session: Session, rest: bytes) -> Reply:
     session.ctx.place = Place()
     verdict = engine.check(session.service.acls, session.situation, Phase.PREDATA)
     if verdict.action not in (Action.ACCEPT, Action.DISCARD):
-        return _refused(session, verdict, "DATA")
+        return refused(session, verdict, "DATA")
     if verdict.action is Action.DISCARD:
         transaction.discarded_by = "PREDATA ACL"
         transaction.discard_all = True
@@ -342,24 +348,6 @@ def quit_(session: Session, rest: bytes) -> Reply:
     """QUIT: the end."""
     session.closing = True
     return usual(221, "2.0.0", f"{session.host_name} closing connection")
-
-
-def _refused(
-    session: Session, verdict: Verdict, what: str, *, sender: str | None = None
-) -> Reply:
-    """Log a refusal by an ACL and put it into words."""
-    answer = refusal(verdict)
-    if verdict.action is Action.DROP:
-        session.closing = True
-    events.rejected(
-        session.service.log,
-        session.who(),
-        what,
-        temporary=verdict.action is Action.DEFER,
-        sender=sender,
-        text=answer.log,
-    )
-    return spoken(answer, session)
 
 
 def _accepted(session: Session, verdict: Verdict, usual: Reply) -> Reply:

@@ -9,15 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mta.acl.answer import Answer
+from mta.acl.answer import Answer, refusal
+from mta.acl.program import Action, Verdict
 from mta.base.errors import PermFail, Reject, TempFail
 from mta.base.registry import Registry
-from mta.base.text import to_text
+from mta.log import events
 from mta.match.host import match_host
 from mta.smtp.reply import Reply, reply
 from mta.smtp.wire import TOO_LONG, BadLine
 from mta.smtpd import record
-from mta.smtpd.state import Session
+from mta.smtpd.state import LINE_LIMIT, Session
 
 Handler = Callable[[Session, bytes], Reply]
 
@@ -75,8 +76,7 @@ TOO_MANY_NONMAIL = reply(554, "5.5.1", "Too many nonmail commands")
 NO_NULS = reply(501, "5.5.2", "NUL characters are not allowed in SMTP commands")
 TOO_SOON = reply(554, "5.5.0", "SMTP synchronization error")
 TOO_MANY_ERRORS = "Too many syntax or protocol errors"
-# RFC 5321 4.5.3.1.4 says 512; parameters and long addresses need more.
-LINE_LIMIT = 4096
+_AUTH = b"AUTH"
 
 
 class SyntaxReject(Reject):
@@ -87,15 +87,17 @@ def answer(session: Session, line: bytes) -> Reply:
     """The reply to one command line."""
     verb, _, rest = line.partition(b" ")
     found = _BY_VERB.get(verb.upper())  # ascii: bytes
-    session.last_command = line
+    session.last_command = line if found else _guess(session, line)
     if b"\0" in line:
         return fault(session, NO_NULS)
+    if len(line) > LINE_LIMIT and (found is None or found.verb != _AUTH):
+        return fault(session, reply(500, "5.5.2", TOO_LONG))
     if found is None or (found.verb in _WITH_COLON and not _has_colon(found.verb, rest)):
         return _unknown(session)
     if found.counts and _is_one_too_many(session, found):
         return _too_many_nonmail(session)
     if _is_too_soon(session, found):
-        return _too_soon(session)
+        return _too_soon(session, found)
     if not session.stage & found.allowed:
         return fault(session, found.otherwise)
     try:
@@ -114,6 +116,11 @@ def answer(session: Session, line: bytes) -> Reply:
         session.last_verb = found.verb
 
 
+def _guess(session: Session, line: bytes) -> bytes:
+    """What may be shown of an unknown command: behind a refused AUTH it may be a password."""
+    return b"(hidden)" if session.last_verb == _AUTH else line
+
+
 _WITH_COLON = {b"MAIL": b"FROM:", b"RCPT": b"TO:"}
 
 
@@ -124,9 +131,8 @@ def _has_colon(verb: bytes, rest: bytes) -> bool:
 
 def bad_line(session: Session, error: BadLine) -> Reply:
     """The reply to a line that cannot be used."""
-    session.last_command = error.seen
-    text = "line too long" if error.reason == TOO_LONG else error.reason
-    return fault(session, reply(500, "5.5.2", text))
+    session.last_command = _guess(session, error.seen)
+    return fault(session, reply(500, "5.5.2", error.reason))
 
 
 def fault(session: Session, said: Reply) -> Reply:
@@ -138,7 +144,7 @@ def fault(session: Session, said: Reply) -> Reply:
         session.service.log,
         session.described(),
         "too many syntax or protocol errors",
-        to_text(session.last_command[:200]),
+        record.shown(session.last_command),
         "last command",
     )
     session.closing = True
@@ -153,7 +159,7 @@ def _unknown(session: Session) -> Reply:
         session.service.log,
         session.described(),
         "too many unrecognized commands",
-        to_text(session.last_command[:200]),
+        record.shown(session.last_command),
         "last",
     )
     session.closing = True
@@ -178,7 +184,7 @@ def _too_many_nonmail(session: Session) -> Reply:
         session.service.log,
         session.described(),
         "too many nonmail commands",
-        to_text(session.last_command[:200]),
+        record.shown(session.last_command),
         "last",
     )
     session.closing = True
@@ -194,16 +200,46 @@ def _is_too_soon(session: Session, found: Command) -> bool:
     return session.wire.pending
 
 
-def _too_soon(session: Session) -> Reply:
+def _next_shown(session: Session, found: Command) -> str:
+    """What came too soon; what follows AUTH is none of the log's business."""
+    return "(hidden)" if found.verb == _AUTH else record.shown(session.wire.peek(64))
+
+
+def _too_soon(session: Session, found: Command) -> Reply:
     record.too_soon(
         session.service.log,
         session.who(),
-        to_text(session.last_command[:200]),
-        to_text(session.wire.peek(64)),
+        record.shown(session.last_command),
+        _next_shown(session, found),
         pipelining=session.pipelining,
     )
     session.closing = True
     return TOO_SOON
+
+
+def refused(
+    session: Session,
+    verdict: Verdict,
+    what: str,
+    *,
+    sender: str | None = None,
+    denied: int = 550,
+) -> Reply:
+    """Log a refusal by an ACL and put it into words; `denied` is the usual code for it."""
+    answer = refusal(verdict, denied)
+    if verdict.action is Action.DROP:
+        session.closing = True
+    connection = session.ctx.connection
+    events.rejected(
+        session.service.log,
+        session.who(),
+        what,
+        temporary=verdict.action is Action.DEFER,
+        sender=sender,
+        authenticated=events.authenticated(connection.host_auth, connection.authenticated_id),
+        text=answer.log,
+    )
+    return spoken(answer, session)
 
 
 def spoken(answer: Answer, session: Session) -> Reply:

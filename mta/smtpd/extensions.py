@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from mta.base.registry import Registry
 from mta.match.host import match_host
+from mta.smtpd import auth
 from mta.smtpd.state import Session
 
 # The line of the reply, or None when this client is not offered the extension.
@@ -64,6 +65,12 @@ def pipelining(session: Session) -> str | None:
         offer and hosts is not None and match_host(session.ctx, hosts) is not None
     )
     return "PIPELINING" if session.pipelining else None
+
+
+@extension("AUTH")
+def authentication(session: Session) -> str | None:
+    """The client can say who it is.  RFC 4954."""
+    return auth.offered_to(session)
 
 
 @extension("ENHANCEDSTATUSCODES")

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
-from mta.base.text import one_line
+import re
+
+from mta.base.text import one_line, to_text
 from mta.log import events
 from mta.log.sink import Log
+
+
+_AUTH = re.compile(
+    rb"((?:\A|\n)[ \t]*AUTH[ \t]+[A-Z0-9_-]{1,64}).+", re.IGNORECASE | re.DOTALL
+)
+
+
+def shown(octets: bytes) -> str:
+    """What a client sent, for the log: without what may be a password behind AUTH."""
+    return to_text(_AUTH.sub(rb"\1 (hidden)", octets)[:200])
 
 
 def refused(log: Log, text: str) -> None:
@@ -16,6 +28,16 @@ def refused(log: Log, text: str) -> None:
 def dropped(log: Log, who: str, why: str, last: str, more: str = "") -> None:
     """The connection was closed since the client broke the rules too often."""
     refused(log, f'SMTP call from {who} dropped: {why} ({more} was "{one_line(last)}")')
+
+
+def left_alone(log: Log, who: str) -> None:
+    """The connection was closed since the client failed to authenticate too often."""
+    refused(log, f"SMTP call from {who} dropped: too many failed authentications")
+
+
+def ignored_author(log: Log, author: str, who: str, why: str) -> None:
+    """AUTH= of MAIL counts for nothing."""
+    events.note(log, "", f"ignoring AUTH={author} from {who} ({why})")
 
 
 def too_soon(log: Log, who: str, command: str, seen: str, *, pipelining: bool) -> None:

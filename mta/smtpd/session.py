@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import socket
 
+import mta.smtpd.auth
 import mta.smtpd.commands
 from mta.acl import engine
 from mta.acl.answer import refusal
@@ -20,7 +21,6 @@ from mta.acl.phase import Phase
 from mta.acl.program import Action
 from mta.acl.situation import ConnectionEffects, Situation
 from mta.base.errors import ExpansionFail, TempFail
-from mta.base.text import to_text
 from mta.config.template import Template
 from mta.expand.context import Connection, Context
 from mta.expand.run import expand
@@ -37,7 +37,7 @@ from mta.smtpd import dispatch, record
 from mta.smtpd.dispatch import spoken
 from mta.smtpd.state import Session
 
-assert mta.smtpd.commands  # importing them declares them
+assert mta.smtpd.auth, mta.smtpd.commands  # importing them declares them
 
 
 def serve(
@@ -167,7 +167,7 @@ def _greet(session: Session) -> None:
         return
     strict = session.caller is None and session.situation.connection.enforce_sync
     if strict and session.wire.pending and (seen := session.wire.peek(64)):
-        record.impatient(session.service.log, session.described(), to_text(seen))
+        record.impatient(session.service.log, session.described(), record.shown(seen))
         _turn_away(session, 554, "5.5.0", "SMTP synchronization error")
         return
     session.send(usual(220, "", banner))
@@ -187,7 +187,8 @@ def _one_command(session: Session) -> None:
         session.wire.flush()
     ending.wait()
     try:
-        line = session.wire.line(dispatch.LINE_LIMIT)
+        # What is too long for a command of its kind is found when it is known which.
+        line = session.wire.line(session.longest_line)
     except BadLine as error:
         ending.waiting = False
         session.send(dispatch.bad_line(session, error))

@@ -5,18 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from mta.acl.situation import MessageEffects, Situation
+from mta.auth.api import Authenticator
 from mta.base import clock
 from mta.base.trust import Trusted
 from mta.config.kinds import show_time
 from mta.expand.context import Context, Message, Place
 from mta.log import events
-from mta.receive.protocols import ESMTP, LOCAL_ESMTP, LOCAL_SMTP, SMTP
+from mta.receive.protocols import AUTHENTICATED, ESMTP, LOCAL_ESMTP, LOCAL_SMTP, SMTP
 from mta.receive.service import Caller, Service
 from mta.smtp.parse import Manner
 from mta.smtp.reply import Reply
 from mta.smtp.wire import Wire
 from mta.spool.envelope import Recipient
 
+# RFC 5321 4.5.3.1.4 says 512; parameters and long addresses need more.
+LINE_LIMIT = 4096
+# RFC 4954 4: octets of a line in an exchange, and so of AUTH.
+AUTH_LIMIT = 12288
 # Until it is known what this client may do.
 STRICTEST = Manner()
 
@@ -63,6 +68,15 @@ class Transaction:
 
 
 @dataclass(slots=True)
+class Login:
+    """What AUTH is about: what EHLO offered, by what the client succeeded, how often not."""
+
+    advertised: tuple[Authenticator, ...] = ()
+    by: Authenticator | None = None
+    failures: int = 0
+
+
+@dataclass(slots=True)
 class Session:
     """One conversation.  `caller` is the local user behind -bs, None for a client."""
 
@@ -78,8 +92,10 @@ class Session:
     pipelining: bool = False
     closing: bool = False
     counts: Counts = field(default_factory=Counts)
+    login: Login = field(default_factory=Login)
     transaction: Transaction = field(default_factory=Transaction)
     size_limit: int = 0
+    longest_line: int = LINE_LIMIT
     manner: Manner = STRICTEST
     started: float = field(default_factory=clock.monotonic)
     last_command: bytes = b""
@@ -114,6 +130,7 @@ class Session:
         self.situation.message = MessageEffects()
         self.ctx.message = Message()
         self.ctx.place = Place()
+        self.ctx.connection.authenticated_sender = ""
         if self.stage & Stage.TRANSACTION:
             self.stage = Stage.READY
 
@@ -150,5 +167,8 @@ class Session:
     def protocol(self) -> Trusted:
         """For P= and Received:."""
         if self.caller is not None:
-            return LOCAL_ESMTP if self.esmtp else LOCAL_SMTP
-        return ESMTP if self.esmtp else SMTP
+            plain = LOCAL_ESMTP if self.esmtp else LOCAL_SMTP
+        else:
+            plain = ESMTP if self.esmtp else SMTP
+        # HELO says how a message comes, whoever has authenticated before.
+        return AUTHENTICATED.get(plain, plain) if self.ctx.connection.host_auth else plain

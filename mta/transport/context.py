@@ -40,6 +40,7 @@ def _connection(values: dict[str, str]) -> Connection:
         helo_name=values.get("sender_helo_name", ""),
         protocol=values.get("received_protocol", ""),
         ident=values.get("sender_ident", ""),
+        host_auth=values.get("sender_host_authenticated", ""),
         authenticated_id=values.get("authenticated_id", ""),
         authenticated_sender=values.get("authenticated_sender", ""),
         acl_c=_variables(values, "acl_c"),

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from mta.acl.acls import load_acls
+from mta.auth.engine import load_authenticators, servers
 from mta.config.load import load
 from mta.expand.compile import prepare as compile_all
 from mta.log.sink import open_log
@@ -49,7 +50,8 @@ def service(directory: Path, configuration: str) -> Service:
     layout.prepare(conf.queue.spool_directory, split=False)
     spool = layout.Spool(conf.queue.spool_directory, split=False)
     log = open_log(str(directory / "%slog"))
-    return Service(conf, load_acls(conf), spool, log, Tables())
+    clients = servers(load_authenticators(conf))
+    return Service(conf, load_acls(conf), spool, log, Tables(), servers=clients)
 
 
 @dataclass

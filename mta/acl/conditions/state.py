@@ -9,6 +9,7 @@ from mta.base.errors import ExpansionFail
 from mta.base.text import trim
 from mta.config.template import Template
 from mta.expand.run import expand, truth
+from mta.match.localpart import match_local_part
 
 
 @acl_condition("condition", Phase.ANY)
@@ -24,10 +25,11 @@ def condition(situation: Situation, argument: Template) -> bool:
         raise AclError(error.text) from None
 
 
-@acl_condition("authenticated", Phase.TRANSACTION)
+@acl_condition("authenticated", Phase.TRANSACTION | Phase.AUTH | Phase.MAILAUTH)
 def authenticated(situation: Situation, argument: Template) -> bool:
-    """True if the client has authenticated; nobody can yet."""
-    return False
+    """True if the client has authenticated by one of these authenticators; * for any."""
+    by = situation.ctx.connection.host_auth
+    return bool(by) and match_local_part(situation.ctx, argument, by) is not None
 
 
 @acl_condition("encrypted", Phase.SMTP)

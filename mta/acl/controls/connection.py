@@ -19,6 +19,12 @@ def no_enforce_sync(situation: Situation, options: list[str]) -> None:
     situation.connection.enforce_sync = False
 
 
+@control("allow_auth_unadvertised", phases=Phase.CONNECT | Phase.HELO)
+def allow_auth_unadvertised(situation: Situation, options: list[str]) -> None:
+    """Take AUTH with any mechanism that there is, whatever EHLO offered."""
+    situation.connection.auth_unadvertised = True
+
+
 @control("no_pipelining", phases=Phase.CONNECT | Phase.HELO)
 def no_pipelining(situation: Situation, options: list[str]) -> None:
     """Do not offer PIPELINING."""

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from mta.acl.phase import Phase
 from mta.acl.registry import control
-from mta.acl.situation import Situation
+from mta.acl.situation import AclError, Situation, Submission
+from mta.base.text import words
+
+_LONGEST_NAME = 200
 
 
 @control("freeze", phases=Phase.MESSAGE)
@@ -19,7 +22,38 @@ def queue(situation: Situation, options: list[str]) -> None:
     situation.message.queue_only = True
 
 
-@control("suppress_local_fixups", phases=Phase.MESSAGE)
+# What changes the message as it is completed has to come before its data.
+_BEFORE_DATA = Phase.MAIL | Phase.RCPT | Phase.PREDATA
+
+
+@control("submission", phases=_BEFORE_DATA)
+def submission(situation: Situation, options: list[str]) -> None:
+    """Complete the message as one of a local program is: RFC 6409.
+
+    Message-ID:, Date: and From: are added where they are missing.  Sender: and the return path
+    become the address of who has authenticated, Sender: only where From: is somebody else.
+
+    /sender_retain leaves Sender: and the return path as they are.  /domain=DOMAIN is the
+    domain of that address instead of qualify_domain; empty, the authenticated id is a whole
+    address.  /name=TEXT is the full name of the user; it comes last, as it may have slashes.
+    """
+    domain: str | None = None
+    name, retain = "", False
+    for number, option in enumerate(options):
+        key, equals, value = option.partition("=")
+        if option == "sender_retain":
+            retain = True
+        elif equals and key == "domain":
+            domain = value
+        elif equals and key == "name":
+            name = " ".join(words("/".join([value, *options[number + 1 :]])))
+            break
+        else:
+            raise AclError(f'syntax error in "control=submission/{"/".join(options)}"')
+    situation.message.submission = Submission(domain, name[:_LONGEST_NAME], retain)
+
+
+@control("suppress_local_fixups", phases=_BEFORE_DATA)
 def suppress_local_fixups(situation: Situation, options: list[str]) -> None:
     """Add no Date:, From:, Message-ID: or Sender: to a message of a local program."""
     situation.message.local_fixups = False

@@ -15,15 +15,15 @@ from mta.config.option import Setting
 # Not yet.  An empty value is what we do.
 LATER = frozenset(
     _words("""
-acl_not_smtp_mime acl_not_smtp_start acl_smtp_atrn acl_smtp_auth acl_smtp_data_prdr
-acl_smtp_dkim acl_smtp_etrn acl_smtp_expn acl_smtp_mailauth acl_smtp_mime acl_smtp_notquit
+acl_not_smtp_mime acl_not_smtp_start acl_smtp_atrn acl_smtp_data_prdr
+acl_smtp_dkim acl_smtp_etrn acl_smtp_expn acl_smtp_mime acl_smtp_notquit
 acl_smtp_quit acl_smtp_starttls acl_smtp_vrfy acl_smtp_wellknown
 
 add_environment keep_environment exim_version gecos_name gecos_pattern unknown_login
 unknown_username local_from_prefix local_from_suffix localhost_number max_username_length
 uucp_from_pattern uucp_from_sender ignore_fromline_hosts notifier_socket timezone
 
-auth_advertise_hosts chunking_advertise_hosts dsn_advertise_hosts hosts_connection_nolog
+chunking_advertise_hosts dsn_advertise_hosts hosts_connection_nolog
 hosts_proxy hosts_require_alpn hosts_xclient helo_lookup_domains
 helo_try_verify_hosts helo_verify_hosts limits_advertise_hosts
 pipelining_connect_advertise_hosts smtp_reserve_hosts smtputf8_advertise_hosts
@@ -107,7 +107,7 @@ smtp_return_error_details timeout_frozen_after
 # Declared too; they change what can be seen or how long something takes, but not what becomes
 # of any message, so any value will do until they work.
 NO_EFFECT_YET = {
-    "log_selector": "the usual is logged",
+    "log_selector": "beside smtp_mailauth the usual is logged",
     "queue_run_in_order": "messages are tried when they are due",
     "queue_run_max": "one process knows the queue, and deliver_max_parallel limits it",
     "retry_data_expire": "what is known of failures is kept until it is replaced",

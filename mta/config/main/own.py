@@ -40,6 +40,15 @@ class Own(Configured):
         "How many parcels a process that runs transports carries before it leaves; "
         "0 for a process of its own for each parcel.",
     )
+    auth_max_failures = Option(
+        kinds.integer,
+        "5",
+        "How many AUTH commands of one connection may fail before it is dropped; 0 for any "
+        "number.",
+    )
+    auth_failure_delay = Option(
+        kinds.time, "1s", "How long a client waits for the answer to a wrong password."
+    )
     dns_servers = Option(
         kinds.string_list,
         "",

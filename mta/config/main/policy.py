@@ -12,6 +12,10 @@ class Policy(Configured):
     acl_smtp_connect = Option(kinds.expanded, "", "Run when a client has connected.")
     acl_smtp_helo = Option(kinds.expanded, "", "Run for HELO and EHLO.")
     acl_smtp_mail = Option(kinds.expanded, "", "Run for MAIL.")
+    acl_smtp_auth = Option(kinds.expanded, "", "Run for AUTH.")
+    acl_smtp_mailauth = Option(
+        kinds.expanded, "", "Run for AUTH= of MAIL, before it is believed."
+    )
     acl_smtp_rcpt = Option(
         kinds.expanded, "", "Run for each RCPT; without one nothing is taken."
     )

@@ -73,6 +73,9 @@ class SmtpIn(Configured):
     pipelining_advertise_hosts = Option(
         kinds.host_list, "*", "Clients that are offered PIPELINING."
     )
+    auth_advertise_hosts = Option(
+        kinds.host_list, "*", "Clients that are offered AUTH, if there are authenticators."
+    )
     accept_8bitmime = Option(kinds.boolean, "true", "Offer 8BITMIME.")
     receive_timeout = Option(
         kinds.time,

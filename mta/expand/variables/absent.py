@@ -13,7 +13,7 @@ _EMPTY = (
     " tls_in_peercert tls_out_cipher tls_out_cipher_std tls_out_peerdn tls_out_sni tls_out_ver"
     " tls_out_ourcert tls_out_peercert tls_cipher tls_peerdn tls_sni dnslist_domain"
     " dnslist_matched dnslist_text dnslist_value host_data sender_data queue_name"
-    " sender_host_authenticated smtp_command smtp_command_argument smtp_command_history"
+    " smtp_command smtp_command_argument smtp_command_history"
     " event_name event_data recipient_data recipient_verify_failure sender_verify_failure"
     " malware_name spam_score spam_score_int spam_bar spam_report spam_action spf_result"
     " spf_received dkim_verify_status dkim_domain dkim_signers dmarc_status arc_state"
@@ -27,11 +27,10 @@ _EMPTY = (
     " proxy_local_address prvscheck_address prvscheck_keynum prvscheck_result queue_size"
     " regex_match_string smtp_notquit_reason spf_header_comment spf_smtp_comment"
     " srs_recipient warn_message_recipient"
-    " authenticated_fail_id bounce_recipient warn_message_delay"
+    " bounce_recipient warn_message_delay"
     " warn_message_recipients dkim_cur_signer headers_added local_scan_data thisaddress"
 ).split(" ")
 _FIXED = {
-    "authentication_failed": "0",
     "av_failed": "0",
     "dkim_bodylength": "9999999999999",
     "dkim_created": "0",

@@ -49,6 +49,18 @@ for _name, _part, _field, _doc in (
     ("sender_ident", "connection", "ident", "Who the client, or the local user, says he is."),
     ("authenticated_id", "connection", "authenticated_id", "The user that authenticated."),
     ("authenticated_sender", "connection", "authenticated_sender", "AUTH= of the sender."),
+    (
+        "authenticated_fail_id",
+        "connection",
+        "authenticated_fail_id",
+        "Who last failed to authenticate.",
+    ),
+    (
+        "sender_host_authenticated",
+        "connection",
+        "host_auth",
+        "The authenticator by which the client has authenticated.",
+    ),
     ("message_exim_id", "message", "message_id", "The id of the message."),
     ("message_id", "message", "message_id", "The id of the message."),
     ("sender_address", "message", "sender", "The sender in the envelope."),
@@ -102,6 +114,12 @@ def smtp_active_hostname(ctx: Context) -> str:
 def host_lookup_failed(ctx: Context) -> str:
     """1 if the name of the client could not be confirmed, else 0."""
     return "1" if ctx.connection.host_lookup_failed else "0"
+
+
+@variable("authentication_failed", trusted=True)
+def authentication_failed(ctx: Context) -> str:
+    """1 if the last AUTH of the client did not succeed, else 0."""
+    return "1" if ctx.connection.authentication_failed else "0"
 
 
 @variable("sender_fullhost")

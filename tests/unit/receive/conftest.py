@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from mta.acl.acls import load_acls
+from mta.auth.engine import load_authenticators, servers
 from mta.config.load import load
 from mta.log.sink import open_log
 from mta.lookup.api import Tables
@@ -74,7 +75,8 @@ def post(tmp_path: Path) -> Iterator[Callable[[str], Post]]:
         log = open_log(str(tmp_path / "%slog"))
         for fd in log.fds():
             opened.callback(os.close, fd)
-        service = Service(conf, load_acls(conf), spool, log, Tables())
+        clients = servers(load_authenticators(conf))
+        service = Service(conf, load_acls(conf), spool, log, Tables(), servers=clients)
         made = Post(service, tmp_path)
         service.arrived = lambda *hint: made.hints.append(hint)
         return made

@@ -1,0 +1,1 @@
+"""The mechanisms: one driver each, found by file name."""
