@@ -10,7 +10,7 @@ from mta.log.sink import Log
 
 
 _AUTH = re.compile(
-    rb"((?:\A|\n)[ \t]*AUTH[ \t]+[A-Z0-9_-]{1,64}).+", re.IGNORECASE | re.DOTALL
+    rb"((?:\A|\n)[ \t]*AUTH[ \t]+[A-Z0-9_-]{1,64}+).+", re.IGNORECASE | re.DOTALL
 )
 
 
