@@ -8,7 +8,6 @@ from mta.base.text import one_line, to_text
 from mta.log import events
 from mta.log.sink import Log
 
-
 _AUTH = re.compile(
     rb"((?:\A|\n)[ \t]*AUTH[ \t]+[A-Z0-9_-]{1,64}+).+", re.IGNORECASE | re.DOTALL
 )

@@ -218,7 +218,10 @@ def test_an_option_that_changes_nothing_for_a_message_is_remarked_upon(
     tmp_path: Path,
 ) -> None:
     [remark] = loaded(tmp_path, "log_selector = +all\n").remarks
-    assert remark.text == 'option "log_selector" has no effect yet: the usual is logged'
+    assert (
+        remark.text
+        == 'option "log_selector" has no effect yet: beside smtp_mailauth the usual is logged'
+    )
 
 
 def test_what_does_not_work_is_declared(tmp_path: Path) -> None:
@@ -241,6 +244,8 @@ def test_all_options_of_exim_4_98_are_known_by_name() -> None:
         "deliver_max_use",
         "deliver_max_parallel",
         "worker_max_use",
+        "auth_max_failures",
+        "auth_failure_delay",
         "dns_servers",
     }
     assert len((set(load.OPTIONS) | set(later.NAMES)) - own) == 293
