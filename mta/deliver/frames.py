@@ -136,6 +136,7 @@ class OutcomeFrame:
     remote_text: str = ""
     reused: int = 0
     file: str = ""
+    authenticated: str = ""
 
 
 def pack(message_id: str, left: int, outcome: Outcome) -> OutcomeFrame:
@@ -156,6 +157,7 @@ def pack(message_id: str, left: int, outcome: Outcome) -> OutcomeFrame:
         outcome.remote_text[:4000],
         int(outcome.reused),
         outcome.file,
+        outcome.authenticated[:1000],
     )
 
 
@@ -179,4 +181,5 @@ def unpack(said: OutcomeFrame) -> Outcome:
         said.remote_text,
         bool(said.reused),
         said.file,
+        said.authenticated,
     )

@@ -382,6 +382,9 @@ class _Attempt:
         domain = each.items[0].address.domain
         hosts: list[str] = []
         for note in notes:
+            if note.result is Result.DONE:
+                self.progress.log_remark(note.text)
+                continue
             hosts.append(self.retry.host_failed(note, domain))
             self.progress.log_host(note)
         pairs = list(zip(each.items, outcomes[len(notes) :], strict=True))

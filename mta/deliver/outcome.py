@@ -124,6 +124,7 @@ class Progress:
             router=item.router,
             transport=item.transport,
             host=host,
+            authenticated=outcome.authenticated,
             confirmation=outcome.text,
             along=along,
         )
@@ -177,6 +178,11 @@ class Progress:
         text, code = outcome.text, outcome.code
         events.host_failed(self._log, self._message.id, host, text, code=code)
         self._note(events.failed_host(host, text, code))
+
+    def log_remark(self, text: str) -> None:
+        """Something worth knowing that changes nothing."""
+        events.note(self._log, self._message.id, text)
+        self._note(text)
 
     def _note(self, line: str) -> None:
         self._lines.append(line)

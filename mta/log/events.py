@@ -68,6 +68,7 @@ def delivered(
     router: str,
     transport: str,
     host: str = "",
+    authenticated: str = "",
     confirmation: str = "",
     along: bool = False,
 ) -> None:
@@ -78,7 +79,7 @@ def delivered(
     """
     mark = "->" if along else "=>"
     said = f' C="{confirmation}"' if confirmation else ""
-    shown = _fields(R=router, T=transport, H=host)
+    shown = _fields(R=router, T=transport, H=host, A=authenticated)
     log.main(f"{message_id} {mark} {address}{shown}{said}")
 
 

@@ -85,7 +85,8 @@ class Outcome:
     An outcome without an address is a note about a host alone: it was tried and failed, and
     its recipients were taken elsewhere or have outcomes of their own.  It is for the log line
     `H=name [ip] …` and for the host's retry record (the message's own with `message_error`),
-    and always comes before the outcomes of the recipients.
+    and always comes before the outcomes of the recipients.  One that is done is a line for the
+    log and nothing else.
 
     Exim's log shows a `text` that is just the system's word for `code` as `H=name [ip] text`;
     any other as `H=name [ip]: text`, with `: ` and the system's word behind it if code > 0.
@@ -104,6 +105,7 @@ class Outcome:
     remote_text: str = ""  # the remote server's reply, for the bounce
     reused: bool = False  # the connection had carried another message before ("*" in the log)
     file: str = ""  # what was written, where the log names it
+    authenticated: str = ""  # as whom we were known there, for A=
 
     def about(self, address: str) -> Outcome:
         """The same said of another recipient."""

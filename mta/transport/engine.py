@@ -97,6 +97,9 @@ class Transport(Configured):
     def check(self) -> None:
         """Raise ConfigError for options that do not go together."""
 
+    def use(self, conf: Configuration) -> None:
+        """Take what else of the configuration is needed.  Raises ConfigError."""
+
     def deliver(self, ctx: Context, parcel: Parcel) -> list[Outcome] | Stages:
         """Deliver, and say for each recipient what became of it: now, or in stages."""
         raise NotImplementedError
@@ -256,6 +259,7 @@ def load_transports(conf: Configuration) -> dict[str, Transport]:
     made: dict[str, Transport] = {}
     for block in conf.transports:
         made[block.name] = _make(block)
+        made[block.name].use(conf)
     prepare(list(made.values()))
     return made
 

@@ -15,13 +15,16 @@ Raises:   Stopped for whatever ends a transaction for all its remaining recipien
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from mta.base import clock
 from mta.base.errors import MtaError, describe
 from mta.net import socket
+from mta.smtp import author
 from mta.smtp.client import Answer, Broken, Client, Trouble, command_line
 from mta.transport.api import Outcome, Result
+from mta.transport.smtp_auth import AUTH_FAIL, Login, Unable, Wish
 from mta.transport.writing import Stream, for_smtp
 
 # The numbers that Exim's retry records have for these.
@@ -56,29 +59,41 @@ class Place:
     port: int
     interface: str
     helo: str
+    identity: bytes = b""  # what smtp_auth makes of whom we say that we are
 
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """What one transaction sends: `recipients` are (key, RCPT address) pairs."""
+    """What one transaction sends: `recipients` are (key, RCPT address) pairs.
+
+    `author` is for AUTH=, which goes to a server that knows us, or is `forced` on any.
+    """
 
     sender: str
     recipients: tuple[tuple[str, str], ...]
     stream: Stream
     size: int | None  # None: do not tell
     is_8bit: bool
+    author: str = ""
+    forced: bool = False
 
 
 class Stopped(MtaError):
     """A transaction, or the attempt to get a connection, has ended with this outcome.
 
     `usable`: the connection can carry another message.  `in_doubt`: the server may have taken
-    the message all the same.
+    the message all the same.  `remarks` are more lines for the log.
     """
 
     def __init__(
-        self, outcome: Outcome, *, usable: bool = False, in_doubt: bool = False
+        self,
+        outcome: Outcome,
+        *,
+        usable: bool = False,
+        in_doubt: bool = False,
+        remarks: Sequence[str] = (),
     ) -> None:
+        self.remarks = tuple(remarks)
         self.outcome = outcome
         self.usable = usable
         self.in_doubt = in_doubt
@@ -88,11 +103,29 @@ class Stopped(MtaError):
 class Session:
     """A connection after its greeting."""
 
-    __slots__ = ("_client", "_needs_reset", "_times", "carried", "idle_since", "place")
+    __slots__ = (
+        "_client",
+        "_needs_reset",
+        "_times",
+        "authenticated",
+        "carried",
+        "idle_since",
+        "place",
+        "remarks",
+    )
 
-    def __init__(self, place: Place, times: Timeouts, *, keepalive: bool = True) -> None:
-        """Connect and greet.  Raises Stopped."""
+    def __init__(
+        self,
+        place: Place,
+        times: Timeouts,
+        *,
+        keepalive: bool = True,
+        wish: Wish | None = None,
+    ) -> None:
+        """Connect, greet, and say who we are if that is wished for.  Raises Stopped."""
         self.place = place
+        self.authenticated = ""  # for A= in the log
+        self.remarks: list[str] = []  # other lines for the log
         self.carried = 0  # messages before the present one
         self.idle_since = 0.0
         self._times = times
@@ -100,6 +133,8 @@ class Session:
         self._client = self._connect(keepalive=keepalive)
         try:
             self._greet()
+            if wish is not None:
+                self._log_in(wish)
         except BaseException:
             self._client.close()
             raise
@@ -137,6 +172,22 @@ class Session:
         if answer.kind != 2:
             self._client.quit()
             raise Stopped(replace(self._refused(answer, said), host_error=True))
+
+    def _log_in(self, wish: Wish) -> None:
+        login = Login(self._client, wish, self._times.command)
+        try:
+            login.attempt()
+        except Unable as unable:
+            if unable.broken is not None:
+                raise self._lost(unable.broken, unable.said, login.remarks) from None
+            self._client.quit()
+            if unable.answer is not None:
+                outcome = replace(self._refused(unable.answer, unable.said), host_error=True)
+            else:
+                outcome = self._outcome(Result.DEFER, unable.text, code=unable.code)
+                outcome = replace(outcome, host_error=unable.code == AUTH_FAIL)
+            raise Stopped(outcome, remarks=login.remarks) from None
+        self.authenticated, self.remarks = login.who, login.remarks
 
     def is_fresh(self, now: float, longest: float) -> bool:
         """True if it can carry another message: not idle for long, and not closed."""
@@ -184,6 +235,8 @@ class Session:
             parameters += f" SIZE={mail.size}"
         if mail.is_8bit and features.has("8BITMIME"):
             parameters += " BODY=8BITMIME"
+        if mail.author and (self.authenticated or mail.forced):
+            parameters += f" AUTH={author.encode(mail.author)}"
         return parameters
 
     def _send_ahead(self, commands: list[bytes], said: str) -> None:
@@ -297,6 +350,8 @@ class Session:
         # In confirmations the log shows the backslash itself, too.
         confirmation = answer.text.replace("\n", "\\\\n")
         taken = self._outcome(Result.DONE, confirmation, status=answer.status)
+        if self.authenticated:
+            taken = replace(taken, authenticated=self.authenticated)
         done.update((key, replace(taken, address=key)) for key in accepted)
 
     def _send_body(self, stream: Stream) -> int:
@@ -372,9 +427,10 @@ class Session:
                 text, code = broken.text, broken.number
         return self._outcome(Result.DEFER, text, status="4.4.2", code=code)
 
-    def _lost(self, broken: Broken, said: str) -> Stopped:
+    def _lost(self, broken: Broken, said: str, remarks: Sequence[str] = ()) -> Stopped:
         """The failure of a connection that is the host's fault."""
-        return Stopped(replace(self._broken(broken, said), host_error=True))
+        outcome = replace(self._broken(broken, said), host_error=True)
+        return Stopped(outcome, remarks=remarks)
 
 
 def _line(answer: Answer) -> str:

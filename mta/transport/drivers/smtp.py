@@ -11,22 +11,26 @@ taken the message, it is sent again over a fresh one and nobody hears of it.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from mta.auth.api import Authenticator
+from mta.auth.engine import clients, load_authenticators
 from mta.base import clock
 from mta.base.errors import ConfigError, PermFail, TempFail
 from mta.base.text import trim
 from mta.config import kinds
-from mta.config.model import Block
+from mta.config.model import Block, Configuration
 from mta.config.option import Option
 from mta.config.template import Template
 from mta.expand.context import Context
+from mta.log.selector import selected
 from mta.net import interfaces, names
 from mta.net.socket import family_of, is_local
 from mta.route.api import Host
 from mta.transport.api import Outcome, Parcel, Result
 from mta.transport.engine import Transport, transport
+from mta.transport.smtp_auth import Wish, identity, wish_for
 from mta.transport.smtp_session import DATA_4XX, Mail, Place, Session, Stopped, Timeouts
 
 # The numbers that Exim's retry records have for these.
@@ -77,15 +81,35 @@ class Smtp(Transport):
     multi_domain = Option(
         kinds.boolean, "true", "Recipients of several domains may share a transaction."
     )
+    hosts_try_auth = Option(
+        kinds.host_list, "", "Servers that are told who we are, if they offer AUTH."
+    )
+    hosts_require_auth = Option(
+        kinds.host_list, "", "Servers that get no message unless they know who we are."
+    )
+    authenticated_sender = Option(
+        kinds.expanded,
+        "",
+        "AUTH= for servers that know us, instead of what came with a message.",
+    )
+    authenticated_sender_force = Option(
+        kinds.boolean, "false", "Send AUTH= even to servers that do not know us."
+    )
     size_addition = Option(
         kinds.integer, "1024", "Added to the size that is told to the server; -1 tells none."
     )
 
     kept: Session | None = None
+    authenticators: tuple[Authenticator, ...] = ()
 
     def __init__(self, block: Block) -> None:
         super().__init__(block)
         self.known_names: dict[str, tuple[float, list[str]]] = {}
+
+    def use(self, conf: Configuration) -> None:
+        """Take the authenticators, if a server could be told who we are."""
+        if self.hosts_try_auth is not None or self.hosts_require_auth is not None:
+            self.authenticators = clients(load_authenticators(conf))
 
     def deliver(self, ctx: Context, parcel: Parcel) -> list[Outcome]:
         """Try host after host until each recipient has been taken or refused."""
@@ -97,7 +121,7 @@ class Smtp(Transport):
         if kept is not None:
             kept.leave()
 
-    def session(self, place: Place) -> Session:
+    def session(self, place: Place, wish: Wish | None = None) -> Session:
         """The kept connection if it goes there and is alive, else a new one.
 
         Raises Stopped.
@@ -108,7 +132,7 @@ class Smtp(Transport):
                 self.kept = None
                 return kept
             self.close()
-        return Session(place, self.timeouts(), keepalive=self.keepalive)
+        return Session(place, self.timeouts(), keepalive=self.keepalive, wish=wish)
 
     def keep(self, session: Session) -> None:
         """Keep a connection for the next message, unless it has carried enough."""
@@ -147,6 +171,7 @@ class _Delivery:
     """One parcel, host after host, until nobody is left or no host."""
 
     __slots__ = (
+        "ctx",
         "deferred",
         "deferred_here",
         "final",
@@ -164,6 +189,7 @@ class _Delivery:
 
     def __init__(self, smtp: Smtp, ctx: Context, parcel: Parcel) -> None:
         self.smtp = smtp
+        self.ctx = ctx
         self.parcel = parcel
         self.notes: list[Outcome] = []
         self.unsaid: Outcome | None = None  # a note for the case that another host is tried
@@ -180,7 +206,8 @@ class _Delivery:
             raise PermFail("the sender's address has characters that SMTP cannot carry")
         stream = smtp.stream(ctx, parcel, sender)
         size = None if smtp.size_addition < 0 else stream.wire_size() + smtp.size_addition
-        self.mail = Mail(sender, (), stream, size, parcel.is_8bit)
+        author, force = self._author(ctx), smtp.authenticated_sender_force
+        self.mail = Mail(sender, (), stream, size, parcel.is_8bit, author, force)
 
     def run(self) -> list[Outcome]:
         """The outcomes: notes about hosts first, then one for each recipient."""
@@ -226,6 +253,11 @@ class _Delivery:
             raise TempFail(f"{name} of {self.smtp.name} transport is not one line")
         return text
 
+    def _author(self, ctx: Context) -> str:
+        """For AUTH=: what the option says, or what came with the message."""
+        said = self.smtp.value(ctx, self.smtp.authenticated_sender, "authenticated_sender")
+        return said or ctx.connection.authenticated_sender
+
     def _port(self, text: str) -> int:
         try:
             (port,) = interfaces.read_ports(text, self.smtp.where.get("port"))
@@ -270,7 +302,18 @@ class _Delivery:
         family = family_of(address)
         own = [each for each in self.interfaces if family_of(each) == family]
         port = host.port or self.port
-        return Place(host.name, address, port, own[0] if own else "", self.helo)
+        place = Place(host.name, address, port, own[0] if own else "", self.helo)
+        wish = self._wish(place)
+        return replace(place, identity=identity(wish)) if wish else place
+
+    def _wish(self, place: Place) -> Wish | None:
+        """Whether this server is to be told who we are.  Raises TempFail."""
+        smtp = self.smtp
+        if smtp.hosts_try_auth is None and smtp.hosts_require_auth is None:
+            return None
+        there = replace(self.ctx.place, host=place.name, host_address=place.address)
+        ctx = replace(self.ctx, place=there, values=dict(self.ctx.values))
+        return wish_for(ctx, smtp.authenticators, smtp.hosts_try_auth, smtp.hosts_require_auth)
 
     def _leads_to(self, place: Place) -> bool:
         """True if one of our hosts is this one, without asking for its address."""
@@ -313,6 +356,7 @@ class _Delivery:
         try:
             session = self._converse(place)
         except Stopped as stopped:
+            self._remark(stopped.remarks)
             self._defer(stopped.outcome)
             return bool(self.left) and not stopped.in_doubt
         self.smtp.keep(session)
@@ -324,12 +368,12 @@ class _Delivery:
 
     def _converse(self, place: Place) -> Session:
         """Send transactions until this host has answered for all; the connection."""
-        session = self.smtp.session(place)
+        session = self._session(place)
         try:
             while batch := self._batch():
                 if self.smtp.has_carried_enough(session):
                     session.leave()
-                    session = self.smtp.session(place)
+                    session = self._session(place)
                 try:
                     self._transact(session, batch)
                 except Stopped as stopped:
@@ -337,13 +381,22 @@ class _Delivery:
                         self._end(session, stopped)
                         raise
                     session.drop()
-                    session = self.smtp.session(place)
+                    session = self._session(place)
         except Stopped:
             raise
         except BaseException:
             session.drop()
             raise
         return session
+
+    def _session(self, place: Place) -> Session:
+        session = self.smtp.session(place, self._wish(place))
+        self._remark(session.remarks)
+        session.remarks = []
+        return session
+
+    def _remark(self, texts: Sequence[str]) -> None:
+        self.notes += [Outcome("", Result.DONE, text) for text in texts]
 
     def _end(self, session: Session, stopped: Stopped) -> None:
         if stopped.usable:
@@ -367,8 +420,17 @@ class _Delivery:
             raise
         finally:
             for key, outcome in done.items():
-                self._settle(key, outcome)
+                self._settle(key, self._with_author(outcome))
         session.carried += 1
+
+    def _with_author(self, outcome: Outcome) -> Outcome:
+        """The outcome with AUTH= in A=, if the log is to show that."""
+        who, author = outcome.authenticated, self.mail.author
+        if not who or not author:
+            return outcome
+        if not selected(self.ctx.conf.logging.log_selector, "smtp_mailauth"):
+            return outcome
+        return replace(outcome, authenticated=f"{who}:{author}")
 
     def _settle(self, key: str, outcome: Outcome) -> None:
         if outcome.result is Result.DEFER:
