@@ -1,4 +1,4 @@
-"""Tests of telling a server who we are: what is sent, what each answer means, what is logged."""
+"""Tests of telling a server who we are: what is sent, what answers mean, what is logged."""
 
 from __future__ import annotations
 
