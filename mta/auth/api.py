@@ -9,6 +9,8 @@ Raises:   Denied where a client did not succeed, Abandoned where we cannot answe
 
 from __future__ import annotations
 
+import binascii
+import re
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
@@ -29,6 +31,7 @@ Tell = Callable[[bytes | None], bytes | None]
 
 # How many strings of an exchange are kept: $1 to $20, of which the first have a name, too.
 MOST_STRINGS = 20
+_BASE64 = re.compile(rb"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
 MOST_NAMED = 4
 
 
@@ -49,6 +52,11 @@ class Abandoned(MtaError):
     def __init__(self, text: str) -> None:
         self.text = text
         super().__init__(text)
+
+
+def not_challenged(said: bytes) -> Abandoned:
+    """What a server has said is no base 64."""
+    return Abandoned(f'Invalid base64 string in server response "334 {to_text(said)[:200]}"')
 
 
 def wrong() -> Denied:
@@ -180,6 +188,11 @@ def holds(ctx: Context, condition: Template | None) -> bool:
         if error.forced:
             return False
         raise
+
+
+def decode(octets: bytes) -> bytes | None:
+    """What base 64 says, None for what is none.  RFC 4648 4; nothing else may be in it."""
+    return binascii.a2b_base64(octets) if _BASE64.fullmatch(octets) else None
 
 
 def split(octets: bytes) -> list[str]:

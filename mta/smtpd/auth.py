@@ -16,6 +16,7 @@ from mta.auth.api import (
     Authenticator,
     Denied,
     cancelled,
+    decode,
     forgotten,
     holds,
     not_base64,
@@ -82,10 +83,9 @@ def _decoded(octets: bytes) -> bytes:
     """What base 64 says; "=" is the empty string.  Raises Denied."""
     if octets == b"=":
         return b""
-    try:
-        return binascii.a2b_base64(octets, strict_mode=True)
-    except binascii.Error:
-        raise not_base64() from None
+    if (decoded := decode(octets)) is None:
+        raise not_base64()
+    return decoded
 
 
 def _ask(session: Session, prompt: bytes) -> bytes:

@@ -5,7 +5,6 @@ The server has to know the password itself; it never travels.
 
 from __future__ import annotations
 
-import binascii
 import hashlib
 import hmac
 import secrets
@@ -16,7 +15,9 @@ from mta.auth.api import (
     Authenticator,
     Denied,
     Tell,
+    decode,
     hidden,
+    not_challenged,
     not_now,
     show,
     wrong,
@@ -83,11 +84,8 @@ class CramMd5(Authenticator):
         challenge = tell(None)
         if challenge is None:
             return
-        try:
-            octets = binascii.a2b_base64(challenge, strict_mode=True)
-        except binascii.Error:
-            text = to_text(challenge)[:200]
-            raise Abandoned(f"Invalid base64 string in server response: {text}") from None
+        if (octets := decode(challenge)) is None:
+            raise not_challenged(challenge)
         if tell(to_bytes(name) + b" " + _digest(password, octets)) is not None:
             raise Abandoned("the server asks for more than CRAM-MD5 has to say")
 

@@ -7,10 +7,19 @@ first item of client_send goes with AUTH, the others answer the server's prompts
 
 from __future__ import annotations
 
-import binascii
 import re
 
-from mta.auth.api import MOST_STRINGS, Abandoned, Ask, Authenticator, Tell, show, split
+from mta.auth.api import (
+    MOST_STRINGS,
+    Abandoned,
+    Ask,
+    Authenticator,
+    Tell,
+    decode,
+    not_challenged,
+    show,
+    split,
+)
 from mta.auth.engine import authenticator
 from mta.base.text import to_bytes, to_text
 from mta.config import kinds
@@ -90,13 +99,11 @@ class Plaintext(Authenticator):
         return expand_text(ctx, item, self.client_send.where)
 
     def _prompt(self, challenge: bytes) -> str:
-        try:
-            return to_text(binascii.a2b_base64(challenge, strict_mode=True))
-        except binascii.Error:
-            if self.client_ignore_invalid_base64:
-                return ""
-            text = to_text(challenge)[:200]
-            raise Abandoned(f"Invalid base64 string in server response: {text}") from None
+        if (octets := decode(challenge)) is not None:
+            return to_text(octets)
+        if self.client_ignore_invalid_base64:
+            return ""
+        raise not_challenged(challenge)
 
 
 def _meant(found: re.Match[str]) -> str:
