@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import secrets
 import select
 import shlex
 import signal
@@ -25,8 +26,9 @@ from email.utils import localtime
 import click
 
 from mta.base import clock
+from mta.base.errors import ExpansionFail
 from mta.base.text import one_line, to_text
-from mta.cli import demo_root, output, place
+from mta.cli import demo_root, output, passwd, place
 from mta.unix import locks, process
 
 PORT = 2525
@@ -85,6 +87,7 @@ def demo(really_send: str, once: bool) -> None:
     process.set_title("mta: demo")
     stage = _set(really_send)
     _check_free(stage)
+    password = _make_user(stage)
     master = Master(stage)
     if not master.await_ready():
         master.stop()
@@ -92,7 +95,7 @@ def demo(really_send: str, once: bool) -> None:
     code = 1
     try:
         _play(stage, began)
-        _explain(stage, really_send)
+        _explain(stage, really_send, password)
         code = 0 if once else _attend(master)
     except KeyboardInterrupt:
         code = 0
@@ -279,7 +282,22 @@ def _show(path: str) -> None:
             click.echo(f"    {one_line(line.expandtabs())}")
 
 
-def _explain(stage: Stage, really_send: str) -> None:
+def _make_user(stage: Stage) -> str:
+    """Let the user "you" log in with a fresh password, which is returned."""
+    made = secrets.token_urlsafe(9)
+    path = os.path.join(stage.spool, "demo.passwd")
+    os.makedirs(stage.spool, exist_ok=True)
+    try:
+        line = passwd.line_for("you", made)
+    except ExpansionFail as error:
+        raise output.failure(str(error), os.EX_UNAVAILABLE) from error
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+    with open(os.open(path, flags, 0o600), "w", encoding="utf-8") as file:
+        file.write(f"{line}\n")
+    return made
+
+
+def _explain(stage: Stage, really_send: str, password: str) -> None:
     """What to try next, where things are, and what this is not."""
     command = shlex.quote(os.path.join(stage.tree, "bin", "mta"))
     sendmail = shlex.quote(os.path.join(stage.tree, "bin", "sendmail"))
@@ -294,6 +312,7 @@ Try next, in another terminal:
     echo hello | {sendmail}{options} bob@{DOMAIN}
     {command} queue list{options}
     swaks --server 127.0.0.1:{PORT} --to 550@{DOMAIN}
+    swaks --server 127.0.0.1:{PORT} --to bob@{DOMAIN} -a PLAIN -au you -ap {password}
 Addresses to play with, all @{DOMAIN}:
     450     answered with 450, try again       550     refused at once
     slow    taken, but its delivery waits      bounce  taken, then returned to the sender

@@ -46,6 +46,7 @@ COMMANDS = {  # name → module of mta.cli, name in it
     "check": ("look", "check"),
     "config": ("look", "config"),
     "expand": ("look", "expand_"),
+    "passwd": ("passwd", "passwd"),
     "install": ("install", "install"),
     "test": ("selftest", "test"),
 }

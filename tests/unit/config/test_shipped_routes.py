@@ -7,12 +7,15 @@ from pathlib import Path
 import pytest
 
 from mta.acl.acls import load_acls
+from mta.auth.api import Denied, holds, show
+from mta.auth.engine import complaints, load_authenticators
 from mta.base.trust import Trusted
 from mta.config import load
 from mta.config.model import Configuration
 from mta.expand.compile import prepare
-from mta.expand.context import Context, Message, Place
+from mta.expand.context import Connection, Context, Message, Place
 from mta.expand.run import expand
+from mta.lookup import crypt
 from mta.lookup.api import Tables
 from mta.net.interfaces import listen_addresses
 from mta.route.api import Delivery, Undeliverable, address_of
@@ -39,6 +42,7 @@ def production(tmp_path: Path) -> Configuration:
         "/etc/passwd": PASSWD,
         "/etc/aliases": ALIASES,
         "/etc/mta/relay_hosts": "inner.example: 192.0.2.9\n",
+        "/etc/mta/passwd": f"alice: {crypt.make('opens')}\n",
     }.items():
         file = tmp_path / name.replace("/", "_")
         file.write_text(contents)
@@ -87,7 +91,67 @@ def directory(conf: Configuration, text: str, *, first: bool = True) -> str:
 def test_all_of_the_production_default_compiles(production: Configuration) -> None:
     assert prepare(production) == []
     assert load_acls(production) is not None
-    assert [str(each) for each in listen_addresses(production)] == ["0.0.0.0:25", "[::]:25"]
+    assert [str(each) for each in listen_addresses(production)] == [
+        *("0.0.0.0:25", "0.0.0.0:587"),
+        *("[::]:25", "[::]:587"),
+    ]
+
+
+def test_the_authenticators_compile(production: Configuration, demo: Configuration) -> None:
+    for conf in (production, demo):
+        assert complaints(load_authenticators(conf)) == []
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+def test_within_this_host_a_password_may_be_said(
+    address: str, production: Configuration
+) -> None:
+    ctx = Context(production, Tables(), connection=Connection(host_address=address))
+    for each in load_authenticators(production):
+        assert holds(ctx, each.server_advertise_condition)
+
+
+def test_elsewhere_it_may_not_without_encryption(production: Configuration) -> None:
+    ctx = Context(production, Tables(), connection=Connection(host_address="192.0.2.1"))
+    for each in load_authenticators(production):
+        assert not holds(ctx, each.server_advertise_condition)
+
+
+def test_without_a_file_of_users_nobody_is_asked() -> None:
+    conf = load.load(str(ETC / "mta.conf"), {"PASSWORDS": "/no/such/file"})
+    ctx = Context(conf, Tables(), connection=Connection(host_address="127.0.0.1"))
+    assert not any(
+        holds(ctx, each.server_advertise_condition) for each in load_authenticators(conf)
+    )
+
+
+@pytest.mark.parametrize(
+    ("user", "word", "good"),
+    [
+        ("alice", "opens", True),
+        ("alice", "Opens", False),
+        ("alice", "", False),
+        ("bob", "opens", False),
+        ("bob", "", False),
+        ("", "", False),
+        ("*", "opens", False),
+        ("alice:", "opens", False),
+    ],
+)
+def test_the_production_default_lets_in_who_knows_the_password(
+    user: str, word: str, good: bool, production: Configuration
+) -> None:
+    for each, strings in zip(
+        load_authenticators(production), (["", user, word], [user, word]), strict=True
+    ):
+        ctx = Context(production, Tables())
+        show(ctx, strings)
+        if good:
+            each.accept(ctx)
+        else:
+            with pytest.raises(Denied) as caught:
+                each.accept(ctx)
+            assert caught.value.code == 535
 
 
 def test_all_of_the_demonstration_compiles(demo: Configuration) -> None:

@@ -32,7 +32,8 @@ def submitted(
     sender: str = "env@y.example",
 ) -> Post:
     mail = post(
-        f"acl_smtp_rcpt = rcpt\nbegin acl\nrcpt:\n  accept control = {control}\n{AUTHENTICATORS}"
+        f"acl_smtp_rcpt = rcpt\nbegin acl\nrcpt:\n  accept control = {control}\n"
+        f"{AUTHENTICATORS}"
     )
     data = b64encode(f"\0{user}\0word".encode())
     login = [b"AUTH PLAIN %b\r\n" % data] if user else []
