@@ -12,6 +12,8 @@ from typing import TypeVar
 from mta.acl import registry as acl_registry
 from mta.acl.phase import OPTIONS as ACL_OPTIONS
 from mta.acl.phase import Phase
+from mta.auth import drivers as authenticator_drivers
+from mta.auth.api import Authenticator
 from mta.base.registry import Registry
 from mta.base.version import VERSION
 from mta.cli.roff import Page
@@ -141,6 +143,13 @@ def _families(page: Page) -> None:
         page.section_(f"transport driver {name}")
         page.prose(_doc(cls))
         _options(page, cls, without=Transport)
+    page.section_("options of every authenticator")
+    page.prose(_doc(Authenticator))
+    _options(page, Authenticator)
+    for name, cls in drivers(authenticator_drivers, Authenticator):
+        page.section_(f"authenticator driver {name}")
+        page.prose(_doc(cls))
+        _options(page, cls, without=Authenticator)
 
 
 def drivers(package: ModuleType, base: type) -> Iterator[tuple[str, type]]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import pwd
+import re
 import shutil
 import signal
+import smtplib
 import socket
 import subprocess
 import sys
@@ -53,12 +56,12 @@ class Demo:
         """Start it and read what it says until it waits."""
         running = self.start()
         assert running.stdout is not None
-        said = ""
+        self.said = ""
         while line := running.stdout.readline():
-            said += line
+            self.said += line
             if "Stop it with Ctrl-C" in line:
                 return running
-        raise AssertionError(said)
+        raise AssertionError(self.said)
 
     def call(self, *words: str, text: str = "") -> subprocess.CompletedProcess[str]:
         """Run sendmail or a relative of the tree as the user of the demo."""
@@ -137,6 +140,39 @@ def test_once_shows_two_delivered_messages(demo: Demo) -> None:
     assert "Subject: A message by SMTP" in said
     assert "Both messages were delivered" in said
     assert len(demo.mail_of("alice")) == len(demo.mail_of("bob")) == 1
+
+
+def test_the_user_of_the_demo_can_log_in_and_nobody_else(demo: Demo) -> None:
+    running = demo.started()
+    found = re.search(r"-a PLAIN -au you -ap (\S+)\n", demo.said)
+    assert found, demo.said
+    for word in (found[1], "guessed-wrong"):
+        with smtplib.SMTP("127.0.0.1", PORT, timeout=30) as client:
+            client.ehlo()
+            if word == found[1]:
+                client.login("you", word)
+                client.sendmail(
+                    "somebody@demo.localhost",
+                    ["alice@demo.localhost"],
+                    "From: x@y.example\n\n",
+                )
+            else:
+                with pytest.raises(smtplib.SMTPAuthenticationError):
+                    client.login("you", word)
+    until(lambda: len(demo.mail_of("alice")) == 2, 10, "the message arrives")
+    running.send_signal(signal.SIGINT)
+    running.communicate(timeout=30)
+    [text] = [each for each in demo.mail_of("alice") if "Sender: you@demo.localhost" in each]
+    assert "with esmtpa" in text
+    log = (demo.tree / "spool" / "log" / "mainlog").read_text()
+    assert " P=esmtpa A=login:you " in log
+    assert "535 Incorrect authentication data (set_id=you)" in log
+    everything = [
+        file.read_bytes() for file in (demo.tree / "spool").rglob("*") if file.is_file()
+    ]
+    for word in (found[1], "guessed-wrong"):
+        for form in (word.encode(), base64.b64encode(f"\0you\0{word}".encode())):
+            assert not any(form in octets for octets in everything)
 
 
 def test_a_second_demo_says_that_one_is_running(demo: Demo) -> None:
