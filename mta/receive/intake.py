@@ -15,7 +15,7 @@ the sender.  Raises Reject for what is refused and TempFail for what failed; bot
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mta.acl import engine
 from mta.acl.answer import Answer, refusal
@@ -265,7 +265,7 @@ class Intake:
         self, headers: list[Header], recipients: list[Recipient], had_id: Header | None
     ) -> str:
         effects = self._situation.message
-        envelope = self._envelope(headers, recipients)
+        envelope = self._with_login(self._envelope(headers, recipients))
         size = self._incoming.commit(envelope)
         self._log_arrival(size, had_id)
         log = self._service.log
@@ -312,8 +312,6 @@ class Intake:
             active_hostname=_unusual_name(service, connection),
             ident=connection.ident,
             received_protocol=connection.protocol,
-            host_auth=connection.host_auth,
-            host_auth_pubname=connection.host_auth_pubname,
             auth_id=connection.authenticated_id,
             auth_sender=connection.authenticated_sender,
             local=self._terms.is_local,
@@ -331,6 +329,17 @@ class Intake:
             acl_m=dict(message.acl_m),
             recipients=tuple(recipients),
             headers=tuple(headers),
+        )
+
+    def _with_login(self, envelope: Envelope) -> Envelope:
+        """The envelope with how the client has authenticated, as few do."""
+        connection = self._situation.ctx.connection
+        if not connection.host_auth:
+            return envelope
+        return replace(
+            envelope,
+            host_auth=connection.host_auth,
+            host_auth_pubname=connection.host_auth_pubname,
         )
 
     # The log.
