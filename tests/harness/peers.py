@@ -93,6 +93,34 @@ smtp_tls_security_level =
 minimal_backoff_time = 2s
 queue_run_delay = 2s
 """
+# With a login each wants to know who we are before it takes a message, and says to us who it
+# is.  Both ways it is this user with this password.
+USER, PASSWORD = "ann", "Word of 7=^"
+EXIM_LOGIN = {
+    "acl_smtp_rcpt = all\n": "acl_smtp_rcpt = all\nlog_selector = +smtp_mailauth\n",
+    "all:\n": "all:\n  deny !authenticated = *\n       message = who are you?\n",
+    "  allow_localhost\n": "  allow_localhost\n  hosts_require_auth = *\n",
+    "begin retry\n": f"""begin authenticators
+plain:
+  driver = plaintext
+  public_name = PLAIN
+  server_prompts = :
+  server_condition = ${{if and{{{{eq{{$auth2}}{{{USER}}}}}{{eq{{$auth3}}{{{PASSWORD}}}}}}}}}
+  server_set_id = $auth2
+  client_send = ^{USER}^{PASSWORD.replace("^", "^^")}
+begin retry
+""",
+}
+POSTFIX_LOGIN = """\
+smtpd_sasl_auth_enable = yes
+smtpd_sasl_local_domain = peer.test
+smtpd_client_restrictions = permit_sasl_authenticated, reject
+smtp_sasl_auth_enable = yes
+smtp_sasl_security_options =
+smtp_sasl_mechanism_filter = plain
+smtp_sasl_password_maps = texthash:/etc/postfix/passwords
+"""
+SASL = "pwcheck_method: auxprop\nauxprop_plugin: sasldb\nmech_list: PLAIN LOGIN\n"
 LIMIT = 30.0
 
 
@@ -140,6 +168,28 @@ def empty(spool: Path, queues: tuple[str, ...]) -> None:
                 os.unlink(os.path.join(place, file))
 
 
+def ask_exim_for_login(root: Path, relay_to: int) -> None:
+    file = root / "etc/exim4/exim4.conf"
+    text = file.read_text().replace("log_selector = +pipelining +8bitmime\n", "")
+    for old, new in EXIM_LOGIN.items():
+        text = text.replace(old, new)
+    file.write_text(text)
+
+
+def ask_postfix_for_login(root: Path, relay_to: int) -> None:
+    with (root / "etc/postfix/main.cf").open("a") as file:
+        file.write(POSTFIX_LOGIN)
+    (root / "etc/postfix/passwords").write_text(f"[127.0.0.1]:{relay_to} {USER}:{PASSWORD}\n")
+    (root / "etc/postfix/sasl").mkdir(exist_ok=True)
+    (root / "etc/postfix/sasl/smtpd.conf").write_text(SASL)
+    (root / "etc/sasldb2").unlink(missing_ok=True)
+    command = ["/usr/sbin/saslpasswd2", "-p", "-c", "-u", "peer.test", USER]
+    subprocess.run(
+        roots.entering(root.name, "root", *command), input=PASSWORD.encode(), check=True
+    )
+    (root / "etc/sasldb2").chmod(0o644)
+
+
 SetUp = Callable[[Path, int, int], None]
 KINDS: dict[str, tuple[str, SetUp, list[str], str]] = {
     "exim": (
@@ -154,6 +204,12 @@ KINDS: dict[str, tuple[str, SetUp, list[str], str]] = {
         ["/usr/sbin/postfix", "start-fg"],
         "var/log/postfix.log",
     ),
+}
+
+
+LOGINS: dict[str, tuple[Callable[[Path, int], None], tuple[str, ...]]] = {
+    "exim": (ask_exim_for_login, ()),
+    "postfix": (ask_postfix_for_login, ("libsasl2-modules", "sasl2-bin")),
 }
 
 
@@ -177,18 +233,24 @@ def alone(root: Path) -> Iterator[None]:
 
 
 @contextmanager
-def running(kind: str, *, relay_to: int) -> Iterator[Peer]:
-    """A neighbour with empty mailboxes; the test is skipped where there can be none."""
+def running(kind: str, *, relay_to: int, login: bool = False) -> Iterator[Peer]:
+    """A neighbour with empty mailboxes; the test is skipped where there can be none.
+
+    With `login` it wants to know who we are, and tells us who it is.
+    """
     if why := roots.why_not():
         pytest.skip(why)
     package, set_up, command, log = KINDS[kind]
-    root = roots.make(f"peer-{kind}", package)
+    ask, more = LOGINS[kind] if login else (None, ())
+    root = roots.make(f"peer-{kind}{'-sasl' if more else ''}", package, *more)
     with alone(root):
         peer = Peer(root, ports.free()[0], root / log)
         for user in ("alice", "bob"):
             shutil.rmtree(peer.maildir(user), ignore_errors=True)
         peer.log.unlink(missing_ok=True)
         set_up(root, peer.port, relay_to)
+        if ask is not None:
+            ask(root, relay_to)
         with at_work(kind, peer, command):
             yield peer
 
