@@ -14,14 +14,15 @@ import re
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
-from mta.base.errors import ExpansionFail, MtaError, TempFail
+from mta.base.errors import ExpansionFail, MtaError, TempFail, Where
 from mta.base.text import lower, to_text, trim
 from mta.config import kinds
 from mta.config.model import Block
 from mta.config.option import Configured, Option
 from mta.config.template import Template
+from mta.expand.compile import cached
 from mta.expand.context import Context
-from mta.expand.run import expand
+from mta.expand.run import expand, run
 
 # Shows a prompt to the client and returns what it answers; raises Denied.
 Ask = Callable[[bytes], bytes]
@@ -115,6 +116,7 @@ class Authenticator(Configured):
     )
     client_set_id = Option(kinds.expanded, "", "As a client, who the log says that we are.")
 
+    keeps_secrets = True
     # Options whose values are nobody's business but the administrator's.
     secret: frozenset[str] = frozenset()
 
@@ -193,6 +195,17 @@ def holds(ctx: Context, condition: Template | None) -> bool:
 def decode(octets: bytes) -> bytes | None:
     """What base 64 says, None for what is none.  RFC 4648 4; nothing else may be in it."""
     return binascii.a2b_base64(octets) if _BASE64.fullmatch(octets) else None
+
+
+def expanded(ctx: Context, text: str, where: Where) -> str:
+    """A text that may hold a password, expanded.
+
+    Raises TempFail, and ExpansionFail whose text shows nothing of it.
+    """
+    program = cached(ctx, text, where)
+    if program.error is not None:
+        raise ExpansionFail(f"the string at {where} is no expansion")
+    return run(ctx, program)
 
 
 def split(octets: bytes) -> list[str]:

@@ -44,6 +44,7 @@ def load_authenticators(conf: Configuration) -> tuple[Authenticator, ...]:
     made = tuple(_make(block) for block in conf.authenticators)
     for side, chosen in (("server", servers(made)), ("client", clients(made))):
         _check_names(side, chosen)
+    complaints(made)  # which compiles them
     return made
 
 

@@ -95,6 +95,8 @@ class Configured:
 
     where: dict[str, Where]
     hidden: frozenset[str]
+    # True where no error may show the texts: whoever loads them says what is wrong.
+    keeps_secrets = False
 
     @classmethod
     def options(cls) -> dict[str, Option[Any]]:

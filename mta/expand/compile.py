@@ -103,7 +103,7 @@ def templates(thing: object) -> Iterator[Template]:
     if isinstance(thing, Template):
         yield thing
     elif isinstance(thing, Configured):
-        for value in vars(thing).values():
+        for value in () if thing.keeps_secrets else vars(thing).values():
             yield from templates(value)
     elif isinstance(thing, dict):
         for value in thing.values():

@@ -16,6 +16,7 @@ from mta.auth.api import (
     Denied,
     Tell,
     decode,
+    expanded,
     hidden,
     not_challenged,
     not_now,
@@ -29,7 +30,6 @@ from mta.base.text import to_bytes, to_text
 from mta.config import kinds
 from mta.config.option import Option
 from mta.expand.context import Context
-from mta.expand.run import expand
 
 
 @authenticator("cram_md5")
@@ -72,7 +72,7 @@ class CramMd5(Authenticator):
     def _password(self, ctx: Context) -> str:
         assert self.server_secret is not None
         try:
-            return expand(ctx, self.server_secret)
+            return expanded(ctx, self.server_secret.text, self.server_secret.where)
         except ExpansionFail as error:
             raise wrong() if error.forced else not_now(hidden(ctx, error.text)) from None
         except TempFail as error:
@@ -92,7 +92,9 @@ class CramMd5(Authenticator):
     def identity(self, ctx: Context) -> tuple[str, ...]:
         """Name and password."""
         options = (self.client_name, self.client_secret)
-        name, password = ("" if each is None else expand(ctx, each) for each in options)
+        name, password = (
+            "" if each is None else expanded(ctx, each.text, each.where) for each in options
+        )
         return name, password
 
 

@@ -16,6 +16,7 @@ from mta.auth.api import (
     Authenticator,
     Tell,
     decode,
+    expanded,
     not_challenged,
     show,
     split,
@@ -25,7 +26,7 @@ from mta.base.text import to_bytes, to_text
 from mta.config import kinds
 from mta.config.option import Option
 from mta.expand.context import Context
-from mta.expand.run import expand, expand_text
+from mta.expand.run import expand
 from mta.expand.split import split_list
 
 _CIRCUMFLEX = re.compile(r"\^\^|\^")
@@ -96,7 +97,7 @@ class Plaintext(Authenticator):
 
     def _expanded(self, ctx: Context, item: str) -> str:
         assert self.client_send is not None
-        return expand_text(ctx, item, self.client_send.where)
+        return expanded(ctx, item, self.client_send.where)
 
     def _prompt(self, challenge: bytes) -> str:
         if (octets := decode(challenge)) is not None:
