@@ -71,6 +71,22 @@ def test_remote_recipients_share_a_parcel(house: House) -> None:
     assert [to.local_part for to in house.workers.parcels[0].recipients] == ["x", "Y"]
 
 
+def test_as_whom_a_host_knew_us_is_logged_with_what_was_tried_before(house: House) -> None:
+    message = house.put("x@a.far.example")
+    text = "plain authenticator failed H=mx [192.0.2.1] 535 no"
+    house.workers.notes = [Outcome("", Result.DONE, text)]
+    known = Outcome("", Result.DONE, "250 OK", host="mx", host_address="192.0.2.1", port=25)
+    house.workers.answers = {"x@a.far.example": replace(known, authenticated="login:ann")}
+    assert house.attempt(message) == Report(message, "done")
+    where = "R=remote T=smtp H=mx [192.0.2.1] A=login:ann"
+    assert house.lines() == [
+        f"{message} {text}",
+        f'{message} => x@a.far.example {where} C="250 OK"',
+        f"{message} Completed",
+    ]
+    assert list(house.hints.everything()) == []
+
+
 def test_the_same_address_is_delivered_to_once(house: House) -> None:
     message = house.put("two@special.example", "one@local.example", "two@LOCAL.example")
     assert house.attempt(message).state == "done"

@@ -66,3 +66,30 @@ def test_a_client_is_shown_without_what_is_not_known() -> None:
     assert events.client("", "", "192.0.2.1") == "[192.0.2.1]"
     assert events.client("", "x.test", "192.0.2.1") == "(x.test) [192.0.2.1]"
     assert events.client("X.test", "x.TEST", "192.0.2.1", 25) == "X.test [192.0.2.1]:25"
+
+
+def test_who_has_proved_who_he_is_stands_before_the_size_and_the_confirmation(
+    log: Log,
+) -> None:
+    who = events.authenticated("plain", "user", "boss@x.test")
+    events.received(log, "ID", "a@b.test", host="[192.0.2.1]", protocol="esmtpa", size=1)
+    events.received(log, "ID", "a@b.test", protocol="esmtpa", size=1, authenticated=who)
+    events.delivered(
+        log,
+        "ID",
+        "a@b.test",
+        router="r",
+        transport="t",
+        host="h [192.0.2.1]",
+        authenticated=events.authenticated("plain", ""),
+        confirmation="250 ok",
+    )
+    assert lines(log) == [
+        "ID <= a@b.test H=[192.0.2.1] P=esmtpa S=1",
+        "ID <= a@b.test P=esmtpa A=plain:user:boss@x.test S=1",
+        'ID => a@b.test R=r T=t H=h [192.0.2.1] A=plain C="250 ok"',
+    ]
+
+
+def test_nobody_is_shown_where_nobody_has_authenticated() -> None:
+    assert events.authenticated("", "user", "boss@x.test") == ""

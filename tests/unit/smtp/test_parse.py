@@ -36,6 +36,8 @@ def test_names_that_no_client_may_have(name: str) -> None:
         ("<a@b.example> body=8bitmime size=1", MailFrom("a@b.example", 1, True)),
         ("<a@b.example> RET=HDRS ENVID=x+2B", MailFrom("a@b.example", ret=2, envid="x+2B")),
         ('<"a b"@c.example>', MailFrom('"a b"@c.example')),
+        ("<a@b.example> AUTH=x+2By@z", MailFrom("a@b.example", auth="x+y@z")),
+        ("<a@b.example> AUTH=<>", MailFrom("a@b.example", auth="<>")),
     ],
 )
 def test_senders_that_are_taken(argument: str, parsed: MailFrom) -> None:
@@ -59,6 +61,9 @@ def test_senders_that_are_taken(argument: str, parsed: MailFrom) -> None:
         ("<a@b> ENVID=a=b", "Value for ENVID is invalid"),
         ("<a@b> ENVID=a+00", "Value for ENVID is invalid"),
         ("<a@b> ENVID=a+0A", "Value for ENVID is invalid"),
+        ("<a@b> AUTH=", "invalid data for AUTH"),
+        ("<a@b> AUTH=a+0A", "invalid data for AUTH"),
+        ("<a@b> AUTH=+zz", "invalid data for AUTH"),
     ],
 )
 def test_senders_that_are_refused(argument: str, text: str) -> None:
@@ -70,6 +75,8 @@ def test_senders_that_are_refused(argument: str, text: str) -> None:
 def test_parameters_of_esmtp_are_none_after_helo() -> None:
     with pytest.raises(Reject):
         mail_from("<a@b> BODY=8BITMIME", NETWORK, esmtp=False)
+    with pytest.raises(Reject):
+        mail_from("<a@b> AUTH=a@b", NETWORK, esmtp=False)
 
 
 @pytest.mark.parametrize(
