@@ -32,7 +32,7 @@ class MailFrom:
     is_8bit: bool = False
     ret: int = 0  # as in Envelope.dsn_ret
     envid: str = ""
-    auth: str = ""  # AUTH=, decoded
+    auth: str = ""  # AUTH=, as it came
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,17 +93,12 @@ def mail_from(argument: str, manner: Manner, *, esmtp: bool) -> MailFrom:
                 raise Reject(501, "5.5.4", "Value for ENVID is invalid")
             envid = value
         elif name == "AUTH" and esmtp:
-            auth = _author(value)
+            if author.decode(value) is None:
+                raise Reject(501, "5.5.4", "invalid data for AUTH")
+            auth = value
         else:
             raise _unknown(argument, rest)
     return MailFrom(sender, size, is_8bit, ret, envid, auth)
-
-
-def _author(value: str) -> str:
-    decoded = author.decode(value)
-    if decoded is None:
-        raise Reject(501, "5.5.4", "invalid data for AUTH")
-    return decoded
 
 
 def rcpt_to(argument: str, manner: Manner, *, esmtp: bool) -> RcptTo:

@@ -28,6 +28,7 @@ from mta.config.template import Template
 from mta.expand.run import expand
 from mta.expand.trust import keep
 from mta.match.host import match_host
+from mta.smtp import author
 from mta.smtp.reply import Reply, reply
 from mta.smtp.wire import TOO_LONG, BadLine
 from mta.smtpd import record
@@ -190,19 +191,19 @@ def forget(session: Session) -> None:
     connection.protocol = session.protocol()
 
 
-def believe_author(session: Session, text: str) -> None:
+def believe_author(session: Session, value: str) -> None:
     """AUTH= of MAIL: for whom the client, if we know it, forwards the message.  RFC 4954 5
 
     Raises Reject if an ACL cannot tell now.
     """
     connection = session.ctx.connection
-    if text == "<>":
+    if value == "<>":
         return
-    connection.authenticated_sender = text
+    connection.authenticated_sender = author.decode(value) or ""
     why = _disbelief(session)
     if why:
         connection.authenticated_sender = ""
-        record.ignored_author(session.service.log, text, session.who(), why)
+        record.ignored_author(session.service.log, value, session.who(), why)
 
 
 def _disbelief(session: Session) -> str:

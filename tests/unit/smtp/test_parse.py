@@ -36,7 +36,7 @@ def test_names_that_no_client_may_have(name: str) -> None:
         ("<a@b.example> body=8bitmime size=1", MailFrom("a@b.example", 1, True)),
         ("<a@b.example> RET=HDRS ENVID=x+2B", MailFrom("a@b.example", ret=2, envid="x+2B")),
         ('<"a b"@c.example>', MailFrom('"a b"@c.example')),
-        ("<a@b.example> AUTH=x+2By@z", MailFrom("a@b.example", auth="x+y@z")),
+        ("<a@b.example> AUTH=x+2By@z", MailFrom("a@b.example", auth="x+2By@z")),
         ("<a@b.example> AUTH=<>", MailFrom("a@b.example", auth="<>")),
     ],
 )
