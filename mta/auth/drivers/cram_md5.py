@@ -58,14 +58,17 @@ class CramMd5(Authenticator):
         """Send a challenge and judge the answer.  Raises Denied."""
         if given is not None:
             # RFC 2195 2: the server speaks first.
-            raise Denied(535, "5.7.8", "Incorrect authentication data", "unexpected data")
+            raise Denied(553, "5.7.0", "Initial data not expected")
         name = ctx.conf.naming.primary_hostname
         challenge = f"<{secrets.randbits(64)}.{int(clock.now())}@{name}>".encode()
-        user, blank, said = ask(challenge).rpartition(b" ")
+        answer = ask(challenge)
+        user, blank, said = answer.rpartition(b" ")
+        show(ctx, [to_text(user if blank else answer)])
         if not blank or len(said) != 32:
             raise wrong()
-        show(ctx, [to_text(user)])
-        if not hmac.compare_digest(said, _digest(self._password(ctx), challenge)):
+        # An empty password is that of a user whom a table does not have.
+        password = self._password(ctx)
+        if not password or not hmac.compare_digest(said, _digest(password, challenge)):
             raise wrong()
         self.accept(ctx)
 

@@ -332,6 +332,15 @@ def test_cram_md5_is_a_proof(user: bytes, word: bytes, code: bytes, post: Maker)
     assert WORD not in logs(mail)
 
 
+def test_cram_md5_knows_no_empty_password(post: Maker) -> None:
+    mail = post(CRAM.replace("}fail}", "}}"))
+    stream = Cram(b"nobody", b"")
+    made = session._session(mail.service, stream, Connection(host_address="192.0.2.7"), None)
+    made.situation.connection.enforce_sync = False
+    session._hold(made)
+    assert stream.written[-1][:3] == b"535"
+
+
 @pytest.mark.parametrize("said", [b"user", b"user x", b"user " + b"0" * 32, b"", b" " * 40])
 def test_cram_md5_takes_nothing_for_a_proof(said: bytes, post: Maker) -> None:
     replies = hold(post(CRAM), HELO, b"AUTH CRAM-MD5\r\n", b64encode(said) + b"\r\n")
@@ -340,7 +349,7 @@ def test_cram_md5_takes_nothing_for_a_proof(said: bytes, post: Maker) -> None:
 
 def test_cram_md5_takes_no_data_with_auth(post: Maker) -> None:
     replies = hold(post(CRAM), HELO, b"AUTH CRAM-MD5 %b\r\n" % coded("user x"))
-    assert replies[-1] == "535 5.7.8 Incorrect authentication data"
+    assert replies[-1] == "553 5.7.0 Initial data not expected"
 
 
 PIECES = (
