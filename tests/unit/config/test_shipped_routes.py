@@ -6,7 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from mta.acl import engine
 from mta.acl.acls import load_acls
+from mta.acl.phase import Phase
+from mta.acl.program import Action
+from mta.acl.situation import Situation, Submission
 from mta.auth.api import Denied, holds, show
 from mta.auth.engine import complaints, load_authenticators
 from mta.base.trust import Trusted
@@ -15,6 +19,7 @@ from mta.config.model import Configuration
 from mta.expand.compile import prepare
 from mta.expand.context import Connection, Context, Message, Place
 from mta.expand.run import expand
+from mta.log.sink import open_log
 from mta.lookup import crypt
 from mta.lookup.api import Tables
 from mta.net.interfaces import listen_addresses
@@ -152,6 +157,40 @@ def test_the_production_default_lets_in_who_knows_the_password(
             with pytest.raises(Denied) as caught:
                 each.accept(ctx)
             assert caught.value.code == 535
+
+
+@pytest.mark.parametrize(
+    ("port", "by", "action"),
+    [
+        (25, "", Action.ACCEPT),
+        (587, "", Action.DENY),
+        (587, "plain", Action.ACCEPT),
+        (25, "login", Action.ACCEPT),
+    ],
+)
+def test_port_587_is_for_who_has_said_who_he_is(
+    port: int, by: str, action: Action, production: Configuration, tmp_path: Path
+) -> None:
+    connection = Connection(host_address="192.0.2.1", interface_port=port, host_auth=by)
+    ctx = Context(production, Tables(), connection=connection)
+    situation = Situation(ctx, open_log(str(tmp_path / "%slog")))
+    verdict = engine.check(load_acls(production), situation, Phase.MAIL)
+    assert verdict.action is action
+    assert (verdict.message == "530 5.7.0 Authentication required") == (action is Action.DENY)
+
+
+@pytest.mark.parametrize(("by", "action"), [("", Action.DENY), ("plain", Action.ACCEPT)])
+def test_who_has_said_who_he_is_may_write_anywhere_in_his_own_name(
+    by: str, action: Action, production: Configuration, tmp_path: Path
+) -> None:
+    connection = Connection(host_address="192.0.2.1", host_auth=by)
+    place = Place(local_part="x", domain="elsewhere.example")
+    ctx = Context(production, Tables(), connection=connection, place=place)
+    situation = Situation(ctx, open_log(str(tmp_path / "%slog")))
+    situation.recipient = "x@elsewhere.example"
+    verdict = engine.check(load_acls(production), situation, Phase.RCPT)
+    assert verdict.action is action
+    assert situation.message.submission == (Submission() if by else None)
 
 
 def test_all_of_the_demonstration_compiles(demo: Configuration) -> None:
