@@ -30,7 +30,7 @@ from mta.net.socket import family_of, is_local
 from mta.route.api import Host
 from mta.transport.api import Outcome, Parcel, Result
 from mta.transport.engine import Transport, transport
-from mta.transport.smtp_auth import Wish, identity, wish_for
+from mta.transport.smtp_auth import AUTH_FAIL, Wish, identity, wish_for
 from mta.transport.smtp_session import DATA_4XX, Mail, Place, Session, Stopped, Timeouts
 
 # The numbers that Exim's retry records have for these.
@@ -447,6 +447,9 @@ class _Delivery:
             self.notes.append(note)
         elif outcome.result is Result.DEFER:
             self.unsaid = note
+        if outcome.code == AUTH_FAIL:
+            # It is about us as much as about the host: Exim's line for it names none.
+            outcome = replace(outcome, host="", host_address="", port=0)
         for key in [key for key in self.left if key not in self.deferred_here]:
             self._settle(key, outcome.about(key))
 

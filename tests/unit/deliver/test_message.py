@@ -87,6 +87,27 @@ def test_as_whom_a_host_knew_us_is_logged_with_what_was_tried_before(house: Hous
     assert list(house.hints.everything()) == []
 
 
+def test_a_login_that_no_host_takes_is_what_a_retry_rule_says(house: House) -> None:
+    message = house.put("x@a.far.example")
+    text = "authentication required but authentication attempt(s) failed"
+    failed = Outcome("", Result.DEFER, text, code=-42)
+    there = replace(failed, host="mx", host_address="192.0.2.1", port=25, host_error=True)
+    house.workers.notes = [there]
+    house.workers.answers = {"x@a.far.example": failed}
+    assert house.attempt(message).state == "deferred"
+    assert house.lines() == [
+        f"{message} H=mx [192.0.2.1]: {text}",
+        f"{message} == x@a.far.example R=remote T=smtp defer (-42): {text}",
+    ]
+    assert [record.key for record in house.hints.everything()] == ["T:mx:192.0.2.1"]
+    rule = "* auth_failed\n* * F,1h,10m"
+    house.conf = configuration(CONFIGURATION.replace("* * F,1h,10m", rule))
+    other = house.put("y@a.far.example")
+    house.workers.answers = {"y@a.far.example": failed}
+    house.attempt(other)
+    assert f"{other} ** y@a.far.example: retry timeout exceeded" in house.lines()
+
+
 def test_the_same_address_is_delivered_to_once(house: House) -> None:
     message = house.put("two@special.example", "one@local.example", "two@LOCAL.example")
     assert house.attempt(message).state == "done"
