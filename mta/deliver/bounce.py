@@ -1,18 +1,26 @@
-"""Bounces: telling the sender which addresses failed, by a message of our own.
+"""Reports: telling the sender which addresses failed, or went well, by a message of our own.
 
 A bounce is durable in the spool before an address is marked as failed: a crash in between
-tells the sender twice, never not at all.
+tells the sender twice, never not at all.  A report of success is durable before the message is
+given up; a crash between a delivery and it costs the report, as it does with Exim.
+
+Reports have the null sender, so that nobody ever reports on a report, and say that they are
+automatic (RFC 3834).
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from mta.base import clock
 from mta.base.errors import ExpansionFail
 from mta.config.model import Configuration
+from mta.deliver import notify
 from mta.deliver.context import RETURNS
 from mta.deliver.item import Item
+from mta.deliver.notify import Success
 from mta.expand.context import Connection, Context
 from mta.expand.context import Message as MessageFacts
 from mta.expand.run import expand
@@ -21,15 +29,18 @@ from mta.log.sink import Log
 from mta.lookup.api import Tables
 from mta.mail import date, dsn, header
 from mta.spool import writer
-from mta.spool.envelope import DSN_NEVER, Envelope, Recipient
+from mta.spool.envelope import DSN_LAST_HOP, Envelope, Recipient
 from mta.spool.ids import Ticks
 from mta.spool.layout import Spool
 from mta.spool.reader import Message
 from mta.unix import users
 
+Written = tuple[list[header.Header], bytes]
+Write = Callable[[str, float], Written]
+
 
 class Bouncer:
-    """Writes bounces into the spool."""
+    """Writes reports into the spool."""
 
     __slots__ = ("_conf", "_log", "_login", "_spool", "_tables", "_ticks")
 
@@ -43,10 +54,41 @@ class Bouncer:
 
     def send(self, message: Message, to: str, items: list[Item]) -> str:
         """Make a bounce for these addresses durable; gives its id.  Raises TempFail."""
+
+        def written(bounce_id: str, now: float) -> Written:
+            report = self._report(message, to, bounce_id, now)
+            sender = message.envelope.sender
+            failed = tuple(_failed(item) for item in items)
+            report = replace(
+                report,
+                failed=failed,
+                is_utf8=report.is_utf8 or _needs_utf8(each.address for each in failed),
+                sender=sender if sender != to else "",
+                body=self._body(message),
+                body_size=message.body_size,
+                headers_only=self._is_headers_only(message),
+            )
+            return dsn.bounce(report)
+
+        return self._store(message, to, written)
+
+    def send_success(self, message: Message, successes: list[Success]) -> str:
+        """Make a report of success durable; gives its id.  Raises TempFail."""
+        to = message.envelope.sender
+
+        def written(report_id: str, now: float) -> Written:
+            report = self._report(message, to, report_id, now)
+            # Exim tells of them in the reverse order of the recipients.
+            succeeded = tuple(_succeeded(each) for each in reversed(successes))
+            needed = report.is_utf8 or _needs_utf8(each.address for each in succeeded)
+            return dsn.success(replace(report, is_utf8=needed), succeeded)
+
+        return self._store(message, to, written)
+
+    def _store(self, message: Message, to: str, written: Write) -> str:
         now = clock.now()
         with writer.begin(self._spool, self._ticks) as incoming:
-            report = self._report(message, to, items, incoming.id, now)
-            headers, body = dsn.bounce(report)
+            headers, body = written(incoming.id, now)
             envelope = Envelope(
                 incoming.id,
                 self._login,
@@ -60,6 +102,7 @@ class Bouncer:
                 local=True,
                 deliver_firsttime=True,
                 body_linecount=body.count(b"\n"),
+                smtputf8=not to.isascii(),
                 recipients=(Recipient(to),),
                 headers=(*self._received(incoming.id, to, now), *headers),
             )
@@ -95,32 +138,35 @@ class Bouncer:
             return []
         return [header.make(name, f"{value.strip(' ')};\n\t{date.rfc5322(now)}")]
 
+    def _is_headers_only(self, message: Message) -> bool:
+        is_wished = RETURNS.get(message.envelope.dsn_ret) == "hdrs"
+        return is_wished or not self._conf.delivery.bounce_return_body
+
+    def _body(self, message: Message) -> bytes:
+        """The body if it is returned; what is too large for that is not read."""
+        limit = self._conf.delivery.bounce_return_size_limit
+        if self._is_headers_only(message) or message.body_size > limit > 0:
+            return b""
+        return os.pread(message.data_fd, max(0, message.body_size), message.body_offset)
+
     def _report(
-        self, message: Message, to: str, items: list[Item], bounce_id: str, now: float
+        self, message: Message, to: str, report_id: str, now: float
     ) -> dsn.BounceReport:
-        envelope, options = message.envelope, self._conf.delivery
-        limit = options.bounce_return_size_limit
-        headers_only = (
-            not options.bounce_return_body or RETURNS.get(envelope.dsn_ret) == "hdrs"
-        )
-        body = b""
-        if not headers_only and message.body_size <= limit:
-            body = os.pread(message.data_fd, max(0, message.body_size), message.body_offset)
-        naming = self._conf.naming
+        envelope, naming = message.envelope, self._conf.naming
         return dsn.BounceReport(
             primary_hostname=naming.primary_hostname,
             qualify_domain=naming.qualify_domain or naming.primary_hostname,
             to=to,
-            message_id=bounce_id,
+            message_id=report_id,
             now=now,
-            failed=tuple(_failed(item) for item in items),
+            failed=(),
             headers=envelope.headers,
-            body=body,
-            body_size=message.body_size,
-            headers_only=headers_only,
+            arrived=envelope.received_time,
+            is_utf8=envelope.smtputf8,
+            details=self._conf.own.dsn_details,
             dsn_from=self._from(message),
             envelope_id=envelope.dsn_envid,
-            return_size_limit=limit,
+            return_size_limit=self._conf.delivery.bounce_return_size_limit,
         )
 
     def _from(self, message: Message) -> str:
@@ -146,13 +192,36 @@ def _failed(item: Item) -> dsn.FailedRecipient:
     return dsn.FailedRecipient(
         address.text if address.kind == "address" else item.recipient.address,
         text,
-        "5.0.0",  # as Exim writes it; the true code is in the text of the remote host
-        item.recipient.orcpt,
+        item.status if item.status[:1] == "5" else "",
+        address.orcpt,
         item.host,
         item.reply,
+        # The sender knows nothing of the addresses that an alias stands for.  RFC 3464 2.3.2
+        item.recipient.address,
     )
 
 
-def wants_none(item: Item) -> bool:
-    """True if the sender asked not to be told of this recipient."""
-    return bool(item.recipient.dsn_flags & DSN_NEVER)
+_NOTES = {
+    notify.RELAYED: "relayed to non-DSN-aware mailer",
+    notify.DELIVERED: 'relayed via non "Remote SMTP" router',
+    notify.EXPANDED: "expanded to several addresses",
+}
+_HOW = {
+    notify.DELIVERED: "relayed via non SMTP router",
+    notify.EXPANDED: "expanded to several addresses",
+}
+
+
+def _succeeded(success: Success) -> dsn.Succeeded:
+    """What is said of a success; who has the message now is not told of an alias."""
+    recipient, item, action = success.recipient, success.item, success.action
+    note, how, host = _NOTES[action], _HOW.get(action, ""), ""
+    if action == notify.RELAYED:
+        host, how = item.host, item.text.partition("\\\\n")[0]
+        if item.address.dsn_flags & DSN_LAST_HOP:
+            note = "relayed via non DSN router"
+    return dsn.Succeeded(recipient.address, action, note, recipient.orcpt, host, how)
+
+
+def _needs_utf8(addresses: Iterable[str]) -> bool:
+    return not all(address.isascii() for address in addresses)

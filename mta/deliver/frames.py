@@ -72,6 +72,7 @@ class OutcomeFrame:
     remote_text: str = ""
     reused: int = 0
     file: str = ""
+    is_dsn_relayed: int = 0
 
 
 def pack(message_id: str, left: int, outcome: Outcome) -> OutcomeFrame:
@@ -92,6 +93,7 @@ def pack(message_id: str, left: int, outcome: Outcome) -> OutcomeFrame:
         outcome.remote_text[:4000],
         int(outcome.reused),
         outcome.file,
+        int(outcome.is_dsn_relayed),
     )
 
 
@@ -115,4 +117,5 @@ def unpack(said: OutcomeFrame) -> Outcome:
         said.remote_text,
         bool(said.reused),
         said.file,
+        bool(said.is_dsn_relayed),
     )

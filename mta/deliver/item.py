@@ -45,6 +45,7 @@ class Item:
     host: str = ""
     host_address: str = ""
     port: int = 0
+    is_dsn_relayed: bool = False  # the next host makes the reports that the sender wants
     freeze: bool = False
     note: str = ""  # for the log, besides what is said of the address
     # What the failure is remembered under; and when to try again, 0 where no rule says.

@@ -1,14 +1,14 @@
 """The values of the SMTP parameters for delivery status notifications.  RFC 3461 4 and 5.
 
 They stay in the form in which they came - xtext, in which +XX stands for an octet - from the
-command to the spool, to the next host and into reports, and are checked once, where they enter.
+command to the spool, to the next host and into reports, and are checked where they enter.
 """
 
 from __future__ import annotations
 
 import re
 
-from mta.base.text import lower, to_bytes
+from mta.base.text import lower, to_bytes, upper
 
 LONGEST_ENVELOPE_ID = 100  # RFC 3461 4.4
 LONGEST_ORIGINAL_RECIPIENT = 500  # RFC 3461 4.2
@@ -30,7 +30,7 @@ def is_original_recipient(text: str) -> bool:
     """True for a value that ORCPT= may have: a type, a semicolon, an address in xtext."""
     kind, _, address = text.partition(";")
     return (
-        0 < len(address)
+        bool(address)
         and len(text) <= LONGEST_ORIGINAL_RECIPIENT
         and _ATOM.fullmatch(kind) is not None
         and _XTEXT.fullmatch(address) is not None
@@ -66,7 +66,7 @@ def notify_flags(text: str) -> int:
     flags = 0
     for word in text.split(","):
         flag = _WISHES.get(lower(word), 0)
-        if not flag or (flags and (flag == _NEVER or flags == _NEVER)):
+        if not flag or (flags and _NEVER in (flag, flags)):
             return 0
         flags |= flag
     return flags
@@ -74,4 +74,4 @@ def notify_flags(text: str) -> int:
 
 def notify_words(flags: int) -> str:
     """The value of NOTIFY= for such bits, in Exim's order."""
-    return ",".join([word.upper() for word, flag in _WISHES.items() if flags & flag])  # ascii
+    return ",".join([upper(word) for word, flag in _WISHES.items() if flags & flag])

@@ -344,7 +344,7 @@ def _recipients(conf: Configuration, given: tuple[str, ...]) -> list[str]:
 
 
 def _wishes(request: Submit) -> int:
-    """What -N asks for, as in Recipient.dsn_flags.  Raises Reject for what RFC 3461 forbids."""
+    """What -N asks for, as in Recipient.dsn_flags.  Raises Reject for what it cannot."""
     if not xtext.is_envelope_id(request.dsn_envid):
         raise Reject(501, "5.5.4", "an envelope id is up to 100 characters of xtext")
     flags = xtext.notify_flags(request.dsn_notify)

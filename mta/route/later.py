@@ -13,7 +13,6 @@ _GENERIC = (
     "disable_logging",
     "dnssec_request_domains",
     "dnssec_require_domains",
-    "dsn_lasthop",
     "fallback_hosts",
     "require_files",
     "set",

@@ -76,6 +76,11 @@ class Router(Configured):
         kinds.expanded, "", "The error when no router takes the address."
     )
     debug_print = Option(kinds.expanded, "", "Shown when routing is debugged.")
+    dsn_lasthop = Option(
+        kinds.boolean,
+        "false",
+        "Do not pass wishes for delivery status notifications on: report success ourselves.",
+    )
     errors_to = Option(kinds.expanded, "", "Who is told of failures; empty for nobody.")
     fail_verify_recipient = Option(
         kinds.boolean, "false", "Where this router takes a recipient, verifying it fails."

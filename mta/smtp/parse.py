@@ -1,8 +1,9 @@
 """The arguments of SMTP commands: paths, parameters of MAIL and RCPT, the name after EHLO.
 
 What Exim takes is taken and what it refuses is refused with its words.  Where DSN was not
-offered, RET and ENVID are allowed and mean nothing, and NOTIFY and ORCPT are not known.  Where it
-was, values are held to RFC 3461 more strictly than Exim does, as they go into spool and reports.
+offered, RET and ENVID are allowed and mean nothing, and NOTIFY and ORCPT are not known.  Where
+it was, values are held to RFC 3461 more strictly than by Exim, as they go into spool and
+reports.
 """
 
 from __future__ import annotations

@@ -123,9 +123,7 @@ def mail(session: Session, rest: bytes) -> Reply:
     if most and session.counts.messages >= most:
         return _too_many_messages(session, argument)
     try:
-        parsed = mail_from(
-            argument, session.manner, esmtp=session.esmtp, dsn=session.dsn
-        )
+        parsed = mail_from(argument, session.manner, esmtp=session.esmtp, dsn=session.dsn)
     except Reject as error:
         raise SyntaxReject(error.code, error.status, error.text) from None
     session.begin_transaction()

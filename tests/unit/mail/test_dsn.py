@@ -86,7 +86,7 @@ def test_the_body_of_a_bounce() -> None:
         "\n"
         "Action: failed\n"
         "Final-Recipient: rfc822;q@remote.example\n"
-        "Status: 5.1.1\n"
+        "Status: 5.0.0\n"
         "Remote-MTA: dns; mx.remote.example\n"
         "Diagnostic-Code: smtp; 550-5.1.1 no such\n"
         " 550 5.1.1 user here\n"
