@@ -21,6 +21,7 @@ from mta.deliver import notify
 from mta.deliver.context import RETURNS
 from mta.deliver.item import Item
 from mta.deliver.notify import Success
+from mta.deliver.retry import EXCEEDED
 from mta.expand.context import Connection, Context
 from mta.expand.context import Message as MessageFacts
 from mta.expand.run import expand
@@ -34,6 +35,9 @@ from mta.spool.ids import Ticks
 from mta.spool.layout import Spool
 from mta.spool.reader import Message
 from mta.unix import users
+
+_BLOCK = 8192
+_FIRST_LINE = len("1abcde-000000000aB-0001-D\n")  # of a -D file, which counts there
 
 Written = tuple[list[header.Header], bytes]
 Write = Callable[[str, float], Written]
@@ -58,7 +62,7 @@ class Bouncer:
         def written(bounce_id: str, now: float) -> Written:
             report = self._report(message, to, bounce_id, now)
             sender = message.envelope.sender
-            failed = tuple(_failed(item) for item in items)
+            failed = tuple(_failed(item) for item in _in_order(items))
             report = replace(
                 report,
                 failed=failed,
@@ -78,8 +82,7 @@ class Bouncer:
 
         def written(report_id: str, now: float) -> Written:
             report = self._report(message, to, report_id, now)
-            # Exim tells of them in the reverse order of the recipients.
-            succeeded = tuple(_succeeded(each) for each in reversed(successes))
+            succeeded = tuple(_succeeded(each) for each in successes)
             needed = report.is_utf8 or _needs_utf8(each.address for each in succeeded)
             return dsn.success(replace(report, is_utf8=needed), succeeded)
 
@@ -138,13 +141,19 @@ class Bouncer:
             return []
         return [header.make(name, f"{value.strip(' ')};\n\t{date.rfc5322(now)}")]
 
+    @property
+    def _limit(self) -> int:
+        """How large a body may be that is returned: as with Exim, some more than is said."""
+        limit = self._conf.delivery.bounce_return_size_limit
+        return (limit // _BLOCK + 1) * _BLOCK - _FIRST_LINE if limit > 0 else 0
+
     def _is_headers_only(self, message: Message) -> bool:
         is_wished = RETURNS.get(message.envelope.dsn_ret) == "hdrs"
         return is_wished or not self._conf.delivery.bounce_return_body
 
     def _body(self, message: Message) -> bytes:
         """The body if it is returned; what is too large for that is not read."""
-        limit = self._conf.delivery.bounce_return_size_limit
+        limit = self._limit
         if self._is_headers_only(message) or message.body_size > limit > 0:
             return b""
         return os.pread(message.data_fd, max(0, message.body_size), message.body_offset)
@@ -166,7 +175,7 @@ class Bouncer:
             details=self._conf.own.dsn_details,
             dsn_from=self._from(message),
             envelope_id=envelope.dsn_envid,
-            return_size_limit=self._conf.delivery.bounce_return_size_limit,
+            return_size_limit=self._limit,
         )
 
     def _from(self, message: Message) -> str:
@@ -181,10 +190,31 @@ class Bouncer:
             return ""
 
 
+def _in_order(items: list[Item]) -> list[Item]:
+    """Failures in the order in which Exim tells of them: the last one first.
+
+    It routes the recipients and delivers to local ones in reverse, so that of these the first
+    recipient is the first told of.
+    """
+    at_hosts = [item for item in items if item.transport and not item.is_local]
+    at_home = [item for item in items if item.transport and item.is_local]
+    routed = [item for item in items if not item.transport]
+    routed.sort(key=lambda item: item.address.parent is None)
+    return at_hosts[::-1] + at_home + routed
+
+
 def _failed(item: Item) -> dsn.FailedRecipient:
     address = item.address
-    text = item.text or "unknown error"
-    if item.host:
+    text, host, reply = item.text, item.host, item.reply
+    if text.endswith(EXCEEDED) and item.code > 0 and text.startswith(os.strerror(item.code)):
+        # What the system said last, Exim does not tell.
+        text, host, reply = EXCEEDED, "", ""
+    if reply:
+        # The log has the lines of a reply in one; here they are lines again.
+        before, _, behind = text.partition(reply.replace("\n", "\\n"))
+        reply += behind
+        text = before + reply
+    if host:
         text = f"host {item.host_shown}\n{text}"
     if address.parent is not None and address.parent.text != address.text:
         near = address.parent is address.origin
@@ -194,8 +224,8 @@ def _failed(item: Item) -> dsn.FailedRecipient:
         text,
         item.status if item.status[:1] == "5" else "",
         address.orcpt,
-        item.host,
-        item.reply,
+        host,
+        reply,
         # The sender knows nothing of the addresses that an alias stands for.  RFC 3464 2.3.2
         item.recipient.address,
     )

@@ -427,21 +427,37 @@ class _Attempt:
             self.reported = successes
 
     def _bounce(self, items: list[Item]) -> None:
-        """Tell the senders; what they cannot be told of stays, frozen."""
-        for to, some in _by_sender(items, self.envelope.sender):
+        """Tell the senders; what they cannot be told of stays, frozen.
+
+        Recipients that came to the same address may have different senders to tell.
+        """
+        lines: list[str] = []
+        failed = [each for item in items for each in self.routing.with_twins(item)]
+        for item in items:
+            for twin in self.routing.twins.get(item, ()):
+                twin.share_fate(item)
+        for to, some in _by_sender(failed, self.envelope.sender):
             if to:
-                self._bounce_to(to, some)
-            elif self.envelope.sender:
-                # A router said that nobody wants to know: errors_to is empty.
-                self._give_up(some, "error ignored")
-            elif self._is_old_bounce():
-                self._give_up(some, "error ignored")
+                lines += self._bounce_to(to, some)
+            elif self.envelope.sender or self._is_old_bounce():
+                # Nobody wants to know: errors_to is empty, or it has been tried long enough.
+                lines += _give_up(some, "error ignored")
             else:
                 self.freeze, self.is_frozen = "delivery error message", True
                 for item in some:
                     item.state = State.DEFERRED
+        told = []
+        for item in items:
+            if all(each.state is State.DONE for each in self.routing.with_twins(item)):
+                told.append(item)
+            else:
+                item.state = State.DEFERRED
+        self.progress.done(told)
+        for line in lines:
+            events.note(self.deliverer.log, self.message.id, line)
 
-    def _bounce_to(self, to: str, items: list[Item]) -> None:
+    def _bounce_to(self, to: str, items: list[Item]) -> list[str]:
+        """Tell one sender; the lines for the log about what he does not want to know."""
         told = [item for item in items if notify.wants_failure(item)]
         try:
             if told:
@@ -450,19 +466,10 @@ class _Attempt:
             events.note(self.deliverer.log, self.message.id, f"cannot write a bounce: {error}")
             for item in items:
                 item.state = State.DEFERRED
-            return
-        self._give_up(told, "")
-        self._give_up([item for item in items if item.state is State.FAILED], _NOT_WANTED)
-
-    def _give_up(self, items: list[Item], why: str) -> None:
-        for item in items:
-            item.state = State.DONE
-            if why:
-                parent = item.address.parent
-                shown = item.address.text + (f" <{parent.text}>" if parent else "")
-                text = f"{shown}: {why}"
-                events.note(self.deliverer.log, self.message.id, text)
-        self.progress.done(items)
+            return []
+        _give_up(told, "")
+        unwanted = [item for item in items if not notify.wants_failure(item)]
+        return _give_up(unwanted, _NOT_WANTED)
 
     def _is_old_bounce(self) -> bool:
         age = self.now - self.envelope.received_time
@@ -499,6 +506,17 @@ class _Attempt:
     def _next_tries(self, items: list[Item]) -> Iterator[float]:
         for item in items:
             yield float(item.next_try) if item.next_try > self.now else self.now + SOON
+
+
+def _give_up(items: list[Item], why: str) -> list[str]:
+    """These are done without success; the lines for the log that say why."""
+    lines = []
+    for item in items:
+        item.state = State.DONE
+        parent = item.address.parent
+        shown = item.address.text + (f" <{parent.text}>" if parent else "")
+        lines.append(f"{shown}: {why}")
+    return lines
 
 
 def _by_sender(items: list[Item], sender: str) -> list[tuple[str, list[Item]]]:

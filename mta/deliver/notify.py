@@ -52,8 +52,7 @@ class Success:
 
 def wants_failure(item: Item) -> bool:
     """True if a failure of this address is to be reported; without NOTIFY= it is."""
-    wishes = item.address.dsn_flags & DSN_WISHES
-    return not wishes or bool(wishes & DSN_FAILURE)
+    return not item.wishes or bool(item.wishes & DSN_FAILURE)
 
 
 def wants_delay(item: Item) -> bool:
@@ -61,8 +60,7 @@ def wants_delay(item: Item) -> bool:
 
     RFC 3461 5.2.5
     """
-    wishes = item.address.dsn_flags & DSN_WISHES
-    return not wishes or bool(wishes & DSN_DELAY)
+    return not item.wishes or bool(item.wishes & DSN_DELAY)
 
 
 class Wishes:
@@ -88,7 +86,9 @@ class Wishes:
         for items in self._ends.values():
             self._settle(items)
         for first, others in routing.twins.items():
-            first.address.dsn_flags = _merged([first, *others])
+            # One delivery for several: the next host is asked for all that any of them wants.
+            last_hop = first.address.dsn_flags & DSN_LAST_HOP
+            first.address.dsn_flags = last_hop | _merged([first, *others])
 
     def _settle(self, items: list[Item]) -> None:
         heir = _heir(items)
@@ -99,6 +99,7 @@ class Wishes:
                 address.orcpt = ""
             elif item is not heir:
                 address.dsn_flags = without_success(address.dsn_flags)
+            item.wishes = address.dsn_flags & DSN_WISHES
 
     def _is_of_list(self, item: Item) -> bool:
         return sender_of(item, self._sender) != self._sender
@@ -111,14 +112,15 @@ class Wishes:
         )
 
     def successes(self) -> list[Success]:
-        """What there is to report at the end of an attempt.  RFC 3461 5.2.2 and 5.2.3"""
+        """What there is to report at the end of an attempt, in the order in which it happens:
+        routing, local deliveries, remote ones.  RFC 3461 5.2.2 and 5.2.3"""
         found = []
         if self.has_success:
             for items in self._ends.values():
                 recipient = items[0].recipient
                 if recipient.dsn_flags & DSN_SUCCESS and (said := self._said(items)):
                     found.append(Success(recipient, *said))
-        return found
+        return sorted(found, key=_when)
 
     def _said(self, items: list[Item]) -> tuple[str, Item] | None:
         """What is said of a recipient that came to these, and by which of them."""
@@ -131,12 +133,17 @@ class Wishes:
         if heir is None:
             return EXPANDED, routed
         end = self._first.get(heir, heir)
-        if end.state is not State.DONE or end.is_dsn_relayed:
+        is_last_hop = end.address.dsn_flags & DSN_LAST_HOP
+        if end.state is not State.DONE or (end.is_dsn_relayed and not is_last_hop):
             return None
         return (DELIVERED if end.is_local else RELAYED), end
 
     def _is_done(self, item: Item) -> bool:
         return self._first.get(item, item).state is State.DONE
+
+
+def _when(success: Success) -> int:
+    return (EXPANDED, DELIVERED, RELAYED).index(success.action)
 
 
 def _heir(items: list[Item]) -> Item | None:
@@ -180,12 +187,11 @@ def reported(envelope: Envelope, successes: list[Success]) -> Envelope:
 
 
 def _merged(items: list[Item]) -> int:
-    """What is wished for one delivery that serves several recipients: all that any wants."""
-    flags = {item.address.dsn_flags & DSN_WISHES for item in items}
-    last_hop = items[0].address.dsn_flags & DSN_LAST_HOP
-    if len(flags) == 1:
-        return last_hop | flags.pop()
+    """All that is wished for by any of these; nothing said stands for failures and delays."""
+    wishes = {item.wishes for item in items}
+    if len(wishes) == 1:
+        return wishes.pop()
     merged = 0
-    for wishes in flags:
-        merged |= wishes or DSN_FAILURE | DSN_DELAY
-    return last_hop | ((merged & ~DSN_NEVER) or DSN_NEVER)
+    for each in wishes:
+        merged |= each or DSN_FAILURE | DSN_DELAY
+    return (merged & ~DSN_NEVER) or DSN_NEVER

@@ -81,7 +81,9 @@ class Router(Configured):
         "false",
         "Do not pass wishes for delivery status notifications on: report success ourselves.",
     )
-    errors_to = Option(kinds.expanded, "", "Who is told of failures; empty for nobody.")
+    errors_to = Option(
+        kinds.expanded_or_empty, "", "Who is told of failures; empty for nobody."
+    )
     fail_verify_recipient = Option(
         kinds.boolean, "false", "Where this router takes a recipient, verifying it fails."
     )

@@ -26,7 +26,7 @@ from mta.mail import xtext
 from mta.net import interfaces, names
 from mta.net.socket import family_of, is_local
 from mta.route.api import Host
-from mta.spool.envelope import DSN_LAST_HOP, DSN_WISHES
+from mta.spool.envelope import DSN_LAST_HOP, DSN_NEVER, DSN_WISHES
 from mta.transport.api import Outcome, Parcel, ParcelRecipient, Result
 from mta.transport.engine import Transport, transport
 from mta.transport.smtp_session import DATA_4XX, Mail, Place, Session, Stopped, Timeouts
@@ -425,7 +425,8 @@ def _wishes_for(recipient: ParcelRecipient) -> str:
     the sender cares for reports."""
     flags, original = recipient.dsn_flags, recipient.orcpt
     words = f" NOTIFY={xtext.notify_words(flags)}" if flags & DSN_WISHES else ""
-    if words and not original and lower(recipient.address) != lower(recipient.origin):
+    cares = flags & DSN_WISHES & ~DSN_NEVER
+    if cares and not original and lower(recipient.address) != lower(recipient.origin):
         original = xtext.original_recipient(recipient.origin)
     if original and xtext.is_original_recipient(original):
         words += f" ORCPT={original}"
