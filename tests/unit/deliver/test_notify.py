@@ -76,9 +76,8 @@ def report_of(house: House, report: Report) -> str:
 
 def fields(text: str) -> list[list[str]]:
     """The part for programs, by recipients."""
-    part = text.split("Content-type: message/delivery-status\n\n")[1].split(
-        "\n\n--", maxsplit=1
-    )[0]
+    part = text.partition("Content-type: message/delivery-status\n\n")[2]
+    part = part.partition("\n\n--")[0]
     return [group.split("\n") for group in part.split("\n\n")]
 
 
@@ -363,8 +362,12 @@ def test_failures_stand_in_exims_order(town: House) -> None:
         "y@a.far.example": 0,
         "bad@nowhere.example": 0,
     }
-    town.workers.answers = dict.fromkeys(("a@local.example", "b@local.example"), REFUSED) | {
-        f"{name}@a.far.example": replace(REFUSED, host="mx") for name in "xy"
+    at_host = replace(REFUSED, host="mx")
+    town.workers.answers = {
+        "a@local.example": REFUSED,
+        "b@local.example": REFUSED,
+        "x@a.far.example": at_host,
+        "y@a.far.example": at_host,
     }
     text = report_of(town, town.attempt(put(town, wishes)))
     people = text.partition("failed:\n\n")[2].partition("\n\n")[0]
