@@ -63,9 +63,9 @@ message or the recipient is tried again later; 0 stands for an hour.  After the 
 message may have been taken all the same: it is deferred, no other host is asked, and it may
 arrive twice.
 
-As a server, a silent client is told 421 and left.  A line must be complete within the time from
-its first octet, and a message that comes with less than 200 octets a second is given twelve
-such times in all."""
+As a server, a silent client is told 421 and left.  A line must be complete within the time
+from its first octet, and a message that comes with less than 200 octets a second is given
+twelve such times in all."""
 
 
 def rows() -> Iterator[tuple[str, str]]:
