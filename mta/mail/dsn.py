@@ -19,6 +19,7 @@ import re
 from dataclasses import dataclass, replace
 
 from mta.base.text import one_line, to_bytes, to_text
+from mta.mail import xtext
 from mta.mail.date import rfc5322
 from mta.mail.header import DELETED, Header, first, make
 
@@ -295,7 +296,9 @@ def status_fields(report: BounceReport, recipients: list[Status]) -> bytes:
     """The part for programs: about the message, then about each recipient.  RFC 3464 2"""
     lines = [f"Reporting-MTA: dns; {report.primary_hostname}\n"]
     if report.envelope_id:
-        lines.append(f"Original-Envelope-ID: {one_line(report.envelope_id)}\n")
+        # In xtext it was told, and out of it it is told back.  RFC 3461 6.3 (a)
+        shown = one_line(xtext.decode(report.envelope_id))
+        lines.append(f"Original-Envelope-ID: {shown}\n")
     if report.details and report.arrived:
         lines.append(f"Arrival-Date: {rfc5322(report.arrived)}\n")
     for each in recipients:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from mta.base.text import lower, to_bytes, upper
+from mta.base.text import lower, to_bytes, to_text, upper
 
 LONGEST_ENVELOPE_ID = 100  # RFC 3461 4.4
 LONGEST_ORIGINAL_RECIPIENT = 500  # RFC 3461 4.2
@@ -17,6 +17,7 @@ LONGEST_ORIGINAL_RECIPIENT = 500  # RFC 3461 4.2
 _XTEXT = re.compile(r"(?:[!-*,-<>-~]|\+(?!7F)[2-9A-F][0-9A-F])*")
 _ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/?^_`{|}~-]+")
 _PLAIN = re.compile(rb"[!-*,-<>-~]")
+_CODED = re.compile(rb"\+([0-9A-F]{2})")
 _WISHES = {"never": 0x02, "success": 0x04, "failure": 0x08, "delay": 0x10}
 _NEVER = _WISHES["never"]
 
@@ -56,6 +57,11 @@ def encode(text: str) -> str:
             for octet in to_bytes(text)
         ]
     )
+
+
+def decode(text: str) -> str:
+    """What xtext stands for; what is no xtext stays as it is."""
+    return to_text(_CODED.sub(lambda found: bytes((int(found[1], 16),)), to_bytes(text)))
 
 
 def notify_flags(text: str) -> int:

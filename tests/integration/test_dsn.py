@@ -34,7 +34,7 @@ def test_a_client_hears_that_its_message_was_delivered() -> None:
     with daemon.running(CONFIG) as mta:
         wish(mta, "<bob@local.test> NOTIFY=SUCCESS ORCPT=rfc822;Bob+40x")
         report = report_to_alice(mta)
-        assert report.about["Original-Envelope-ID"] == "QQ+2B1"
+        assert report.about["Original-Envelope-ID"] == "QQ+1"
         (bob,) = report.recipients
         assert bob["Original-Recipient"] == "rfc822;Bob+40x"
         assert (bob["Action"], bob["Final-Recipient"]) == (
@@ -105,7 +105,7 @@ def test_sendmail_asks_for_reports() -> None:
         )
         assert (sent.returncode, sent.stderr) == (0, b"")
         report = report_to_alice(mta)
-        assert report.about["Original-Envelope-ID"] == "e+2B"
+        assert report.about["Original-Envelope-ID"] == "e+"
         assert report.actions() == {"rfc822;bob@local.test": "delivered"}
 
 

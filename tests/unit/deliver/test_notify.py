@@ -85,7 +85,7 @@ def test_a_local_delivery_is_reported_as_delivered(house: House) -> None:
     message = put(house, {"a@local.example": DSN_SUCCESS}, dsn_envid="e+2B1")
     text = report_of(house, house.attempt(message))
     assert fields(text) == [
-        ["Reporting-MTA: dns; mx.example", "Original-Envelope-ID: e+2B1"],
+        ["Reporting-MTA: dns; mx.example", "Original-Envelope-ID: e+1"],
         [
             "Action: delivered",
             "Final-Recipient: rfc822;a@local.example",

@@ -41,6 +41,16 @@ def test_an_original_recipient_is_made_of_an_address() -> None:
     assert xtext.is_original_recipient(made)
 
 
+@pytest.mark.parametrize("text", ["a+b c=d", "\xe4", "", "+", "a\n"])
+def test_what_is_encoded_can_be_decoded(text: str) -> None:
+    assert xtext.decode(xtext.encode(text)) == text
+
+
+@pytest.mark.parametrize("text", ["a+", "a+2", "a+2b", "+zz"])
+def test_what_is_no_xtext_is_left_alone(text: str) -> None:
+    assert xtext.decode(text) == text
+
+
 @pytest.mark.parametrize("address", ["\xe4@x.example", "a" * 500, "a\n@x"])
 def test_an_address_that_cannot_be_told_becomes_none(address: str) -> None:
     assert xtext.original_recipient(address) == ""
