@@ -1,4 +1,4 @@
-"""The time-outs of SMTP sessions, one row for each wait.  RFC 5321 4.5.3.2
+"""The time-outs of SMTP sessions: one row for each wait that RFC 5321 4.5.3.2 speaks of.
 
 Each wait has an option and is counted by itself, never the session as a whole.  The table goes
 into mta.conf(5); a test holds the defaults against what the RFC wants, and each row has a test

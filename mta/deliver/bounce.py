@@ -71,6 +71,7 @@ class Bouncer:
                 body=self._body(message),
                 body_size=message.body_size,
                 headers_only=self._is_headers_only(message),
+                body_is_denied=not self._conf.delivery.bounce_return_body,
             )
             return dsn.bounce(report)
 
@@ -148,13 +149,15 @@ class Bouncer:
         return (limit // _BLOCK + 1) * _BLOCK - _FIRST_LINE if limit > 0 else 0
 
     def _is_headers_only(self, message: Message) -> bool:
-        is_wished = RETURNS.get(message.envelope.dsn_ret) == "hdrs"
-        return is_wished or not self._conf.delivery.bounce_return_body
+        wished = RETURNS.get(message.envelope.dsn_ret, "")
+        is_allowed = self._conf.delivery.bounce_return_body
+        return wished == "hdrs" or not (wished or is_allowed)
 
     def _body(self, message: Message) -> bytes:
         """The body if it is returned; what is too large for that is not read."""
         limit = self._limit
-        if self._is_headers_only(message) or message.body_size > limit > 0:
+        is_denied = not self._conf.delivery.bounce_return_body
+        if is_denied or self._is_headers_only(message) or message.body_size > limit > 0:
             return b""
         return os.pread(message.data_fd, max(0, message.body_size), message.body_offset)
 
@@ -176,6 +179,7 @@ class Bouncer:
             dsn_from=self._from(message),
             envelope_id=envelope.dsn_envid,
             return_size_limit=self._limit,
+            return_line_limit=self._conf.delivery.bounce_return_linesize_limit,
         )
 
     def _from(self, message: Message) -> str:

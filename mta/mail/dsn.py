@@ -114,6 +114,7 @@ class BounceReport:
     body: bytes = b""
     body_size: int = 0
     headers_only: bool = False
+    body_is_denied: bool = False  # the sender asked for it, the administrator does not
     dsn_from: str = ""
     envelope_id: str = ""
     return_size_limit: int = RETURN_SIZE_LIMIT
@@ -355,7 +356,11 @@ def _valid(octets: bytes) -> bytes:
 def _returned(report: BounceReport, mark: bytes) -> tuple[bytes, ...]:
     """The part that carries the message, or its headers alone."""
     too_much = max(report.body_size, len(report.body)) > report.return_size_limit > 0
-    limited = too_much or _has_long_line(report.body, report.return_line_limit)
+    limited = (
+        too_much
+        or report.body_is_denied
+        or _has_long_line(report.body, report.return_line_limit)
+    )
     whole = not (report.headers_only or limited)
     kind = b"message/rfc822" if whole else b"text/rfc822-headers"
     if report.is_utf8:

@@ -14,6 +14,8 @@ from mta.spool.envelope import (
     DSN_LAST_HOP,
     DSN_NEVER,
     DSN_SUCCESS,
+    RET_FULL,
+    RET_HEADERS,
     Recipient,
 )
 from mta.transport.api import Outcome, Result
@@ -415,3 +417,48 @@ def test_details_are_given_where_they_are_asked_for(house: House) -> None:
         "Status: 5.1.1",
         "Last-Attempt-Date: Tue, 14 Nov 2023 22:13:21 +0000",
     ]
+
+
+# How much of the message comes back.
+
+
+def returned(house: House, options: str, ret: int, body: bytes = b"the body\n") -> str:
+    """The part of a bounce that carries the message."""
+    house.conf = configuration(f"{options}\n{CONFIGURATION}")
+    message = house.put("bad@special.example", dsn_ret=ret, body=body)
+    text = report_of(house, house.attempt(message))
+    return text.partition("message/delivery-status")[2].partition("\nContent-type: ")[2]
+
+
+WHOLE = "message/rfc822\n"
+HEADERS = "text/rfc822-headers\n"
+DENIED = "X-Exim-DSN-Information: Due to administrative limits only headers are returned\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "ret", "kind", "denied"),
+    [
+        ("", 0, WHOLE, False),
+        ("", RET_FULL, WHOLE, False),
+        ("", RET_HEADERS, HEADERS, False),
+        ("bounce_return_body = false", 0, HEADERS, False),
+        ("bounce_return_body = false", RET_FULL, HEADERS, True),
+        ("bounce_return_body = false", RET_HEADERS, HEADERS, False),
+        ("bounce_return_linesize_limit = 7", 0, HEADERS, True),
+        ("bounce_return_linesize_limit = 8", 0, WHOLE, False),
+        ("bounce_return_linesize_limit = 0", 0, WHOLE, False),
+    ],
+)
+def test_the_sender_gets_back_what_both_sides_allow(
+    house: House, options: str, ret: int, kind: str, denied: bool
+) -> None:
+    part = returned(house, options, ret)
+    assert part.startswith(kind)
+    assert (DENIED in part, "the body\n" in part) == (denied, kind is WHOLE)
+
+
+@pytest.mark.parametrize(("size", "kind"), [(8166, WHOLE), (8167, HEADERS)])
+def test_the_limit_is_as_generous_as_exims(house: House, size: int, kind: str) -> None:
+    body = (b"x" * 63 + b"\n") * 200
+    part = returned(house, "bounce_return_size_limit = 1K", 0, body[-size:])
+    assert part.startswith(kind)
