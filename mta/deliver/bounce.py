@@ -37,6 +37,7 @@ from mta.spool.reader import Message
 from mta.unix import users
 
 _BLOCK = 8192
+_MOST = 16 << 20  # whatever the option says: a report is made in memory
 _FIRST_LINE = len("1abcde-000000000aB-0001-D\n")  # of a -D file, which counts there
 
 Written = tuple[list[header.Header], bytes]
@@ -146,7 +147,9 @@ class Bouncer:
     def _limit(self) -> int:
         """How large a body may be that is returned: as with Exim, some more than is said."""
         limit = self._conf.delivery.bounce_return_size_limit
-        return (limit // _BLOCK + 1) * _BLOCK - _FIRST_LINE if limit > 0 else 0
+        if limit <= 0:
+            return _MOST
+        return min(_MOST, (limit // _BLOCK + 1) * _BLOCK - _FIRST_LINE)
 
     def _is_headers_only(self, message: Message) -> bool:
         wished = RETURNS.get(message.envelope.dsn_ret, "")
@@ -157,7 +160,7 @@ class Bouncer:
         """The body if it is returned; what is too large for that is not read."""
         limit = self._limit
         is_denied = not self._conf.delivery.bounce_return_body
-        if is_denied or self._is_headers_only(message) or message.body_size > limit > 0:
+        if is_denied or self._is_headers_only(message) or message.body_size > limit:
             return b""
         return os.pread(message.data_fd, max(0, message.body_size), message.body_offset)
 

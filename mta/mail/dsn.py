@@ -40,6 +40,7 @@ SUCCESS_SUBJECT = "Delivery Status Notification"
 RETURNED_SUBJECT = "Mail delivery failed: returning message to sender"
 FAILED_SUBJECT = "Mail delivery failed"
 
+_EIGHT_BIT = b"Content-Transfer-Encoding: 8bit\n"
 _LIMITED = b"X-Exim-DSN-Information: Due to administrative limits only headers are returned\n"
 
 
@@ -126,7 +127,7 @@ def bounce(report: BounceReport) -> tuple[list[Header], bytes]:
     boundary = _boundary(report)
     failed = [_failure(report, each) for each in reversed(report.failed)]
     body = _parts(boundary, report, _for_people(report), status_fields(report, failed))
-    return _bounce_headers(report, boundary), body
+    return _bounce_headers(report, _kind(boundary, body)), body
 
 
 def success(
@@ -151,7 +152,7 @@ def success(
         make("To", one_line(report.to)),
         make("Subject", SUCCESS_SUBJECT),
         *references(report.headers),
-        *_kind(boundary, report),
+        *_kind(boundary, body),
         make("Message-Id", f"<E{report.message_id}@{report.primary_hostname}>"),
         make("Date", rfc5322(report.now)),
     ]
@@ -165,35 +166,37 @@ def _boundary(report: BounceReport) -> str:
 
 
 def _parts(boundary: str, report: BounceReport, people: bytes, programs: bytes) -> bytes:
-    mark = to_bytes(boundary)
-    part = b"\n--%b\nContent-type: %b\n\n"
-    status = (
-        b"message/global-delivery-status" if report.is_utf8 else b"message/delivery-status"
-    )
     charset = b"us-ascii" if people.isascii() else b"utf-8"
-    return b"".join(
-        (
-            (part % (mark, b"text/plain; charset=%b" % charset))[1:],
-            people,
-            part % (mark, status),
-            programs,
-            *_returned(report, mark),
-            b"\n--%b--\n" % mark,
-        )
+    status = b"global-delivery-status" if report.is_utf8 else b"delivery-status"
+    parts = (
+        (b"text/plain; charset=%b" % charset, people),
+        (b"message/%b" % status, programs),
+        _returned(report),
     )
+    mark = to_bytes(boundary)
+    written = [
+        b"\n--%b\nContent-type: %b\n%b\n%b"
+        % (mark, kind, b"" if content.isascii() else _EIGHT_BIT, content)
+        for kind, content in parts
+    ]
+    return b"%b\n--%b--\n" % (b"".join(written)[1:], mark)
 
 
 def _from(report: BounceReport) -> str:
     return report.dsn_from or f"Mail Delivery System <Mailer-Daemon@{report.qualify_domain}>"
 
 
-def _kind(boundary: str, report: BounceReport) -> list[Header]:
+def _kind(boundary: str, body: bytes) -> list[Header]:
     content = f"multipart/report; report-type=delivery-status; boundary={boundary}"
-    return [make("Content-Type", content), make("MIME-Version", "1.0")]
+    kind = [make("Content-Type", content), make("MIME-Version", "1.0")]
+    if not body.isascii():
+        # What is in a part is in the whole.  RFC 2045 6.4
+        kind.append(make("Content-Transfer-Encoding", "8bit"))
+    return kind
 
 
-def _bounce_headers(report: BounceReport, boundary: str) -> list[Header]:
-    named = [one_line(failed.address) for failed in report.failed]
+def _bounce_headers(report: BounceReport, kind: list[Header]) -> list[Header]:
+    named = [to_text(_ascii(to_bytes(one_line(failed.address)))) for failed in report.failed]
     return [
         *(
             make("X-Failed-Recipients", ",\n  ".join(named[at : at + _NAMED_LIMIT]))
@@ -203,7 +206,7 @@ def _bounce_headers(report: BounceReport, boundary: str) -> list[Header]:
         make("From", _from(report)),
         make("To", one_line(report.to)),
         *references(report.headers),
-        *_kind(boundary, report),
+        *kind,
         make("Subject", FAILED_SUBJECT if report.sender else RETURNED_SUBJECT),
         make("Message-Id", f"<E{report.message_id}@{report.primary_hostname}>"),
         make("Date", rfc5322(report.now)),
@@ -353,8 +356,8 @@ def _valid(octets: bytes) -> bytes:
 # ---- what is returned
 
 
-def _returned(report: BounceReport, mark: bytes) -> tuple[bytes, ...]:
-    """The part that carries the message, or its headers alone."""
+def _returned(report: BounceReport) -> tuple[bytes, bytes]:
+    """The part that carries the message, or its headers alone: its kind and what is in it."""
     too_much = max(report.body_size, len(report.body)) > report.return_size_limit > 0
     limited = (
         too_much
@@ -369,14 +372,14 @@ def _returned(report: BounceReport, mark: bytes) -> tuple[bytes, ...]:
     body = report.body
     if body and not body.endswith(b"\n"):
         body += b"\n"
-    return (
-        b"\n--%b\nContent-type: %b\n\n" % (mark, kind),
+    content = (
         b"Return-path: <%b>\n" % to_bytes(one_line(report.sender or report.to)),
         *kept,
         _LIMITED if limited and not report.headers_only else b"",
         b"\n",
         body if whole else b"",
     )
+    return kind, b"".join(content)
 
 
 def _has_long_line(body: bytes, limit: int) -> bool:

@@ -323,6 +323,21 @@ def test_octets_that_are_no_utf8_are_shown_and_not_sent() -> None:
     assert b"text/plain; charset=us-ascii\n" in body
 
 
+def test_parts_beyond_ascii_say_so_and_so_does_the_whole() -> None:
+    text, body = written(replace(REPORT, body=b"n\xe4\n"))
+    assert "Content-Transfer-Encoding: 8bit\n" in text
+    assert body.count("Content-Transfer-Encoding: 8bit\n") == 1
+    assert "Content-type: message/rfc822\nContent-Transfer-Encoding: 8bit\n\n" in body
+
+
+def test_a_report_in_ascii_says_nothing_of_the_kind() -> None:
+    assert "Content-Transfer-Encoding" not in "".join(written(REPORT))
+
+
+def test_addresses_in_the_header_are_ascii() -> None:
+    assert written(ABROAD)[0].startswith("X-Failed-Recipients: b\\303\\244d@remote.example\n")
+
+
 # What a report refers to.
 
 
