@@ -119,3 +119,20 @@ def test_a_bounce_of_a_report_ends_there() -> None:
             assert client.reply().code == 250
         mta.await_log("Frozen (delivery error message)")
         assert len(mta.messages()) == 1
+
+
+def test_a_lost_answer_to_the_final_dot_costs_one_copy_and_one_report() -> None:
+    """The server may have taken it: it is offered again, and that is all.  RFC 1047"""
+    with (
+        sink.listening({"DOT": [sink.DROP, "250 taken"]}) as peer,
+        daemon.running(CONFIG, sink=peer.port) as mta,
+    ):
+        wish(mta, "<far@relay.test> NOTIFY=SUCCESS")
+        report = report_to_alice(mta)
+        assert report.actions() == {"rfc822;far@relay.test": "relayed"}
+        assert (len(peer.in_doubt()), peer.count()) == (1, 1)
+        (line,) = [line for line in mta.log().split("\n") if " == " in line]
+        assert line.endswith(
+            "== far@relay.test R=relay T=smtp defer (-18) H=127.0.0.1 [127.0.0.1]: "
+            "Remote host closed connection in response to end of data"
+        )
