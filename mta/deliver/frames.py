@@ -136,6 +136,7 @@ class OutcomeFrame:
     remote_text: str = ""
     reused: int = 0
     file: str = ""
+    is_dsn_relayed: int = 0
 
 
 def pack(message_id: str, left: int, outcome: Outcome) -> OutcomeFrame:
@@ -156,6 +157,7 @@ def pack(message_id: str, left: int, outcome: Outcome) -> OutcomeFrame:
         outcome.remote_text[:4000],
         int(outcome.reused),
         outcome.file,
+        int(outcome.is_dsn_relayed),
     )
 
 
@@ -179,4 +181,5 @@ def unpack(said: OutcomeFrame) -> Outcome:
         said.remote_text,
         bool(said.reused),
         said.file,
+        bool(said.is_dsn_relayed),
     )

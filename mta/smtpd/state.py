@@ -76,6 +76,7 @@ class Session:
     esmtp: bool = False
     enhanced: bool = False  # ENHANCEDSTATUSCODES was offered
     pipelining: bool = False
+    dsn: bool = False  # DSN was offered
     closing: bool = False
     counts: Counts = field(default_factory=Counts)
     transaction: Transaction = field(default_factory=Transaction)

@@ -15,7 +15,7 @@ Raises:   Stopped for whatever ends a transaction for all its remaining recipien
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from mta.base import clock
 from mta.base.errors import MtaError, describe
@@ -60,13 +60,18 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """What one transaction sends: `recipients` are (key, RCPT address) pairs."""
+    """What one transaction sends: `recipients` are (key, RCPT address) pairs.
+
+    `wishes` are for servers that know DSN (RFC 3461): the parameters of MAIL, under the key
+    "", and those of RCPT under the keys of the recipients, each with a blank before it.
+    """
 
     sender: str
     recipients: tuple[tuple[str, str], ...]
     stream: Stream
     size: int | None  # None: do not tell
     is_8bit: bool
+    wishes: dict[str, str] = field(default_factory=dict)
 
 
 class Stopped(MtaError):
@@ -158,7 +163,10 @@ class Session:
         said = f"MAIL FROM:<{mail.sender}>{self._parameters(mail)}"
         commands = [
             command_line(said),
-            *(command_line(f"RCPT TO:<{address}>") for _, address in mail.recipients),
+            *(
+                command_line(f"RCPT TO:<{address}>{self._wishes(mail, key)}")
+                for key, address in mail.recipients
+            ),
             b"DATA\r\n",
         ]
         self._send_ahead(commands, said)
@@ -184,7 +192,13 @@ class Session:
             parameters += f" SIZE={mail.size}"
         if mail.is_8bit and features.has("8BITMIME"):
             parameters += " BODY=8BITMIME"
-        return parameters
+        return parameters + self._wishes(mail, "")
+
+    def _wishes(self, mail: Mail, key: str) -> str:
+        """Parameters of DSN, where the server knows them.  RFC 3461 5.2.1 and 5.2.2"""
+        if not mail.wishes or not self._client.features.has("DSN"):
+            return ""
+        return mail.wishes.get(key, "")
 
     def _send_ahead(self, commands: list[bytes], said: str) -> None:
         """With PIPELINING everything up to DATA goes out in one write.  RFC 2920"""
@@ -297,6 +311,8 @@ class Session:
         # In confirmations the log shows the backslash itself, too.
         confirmation = answer.text.replace("\n", "\\\\n")
         taken = self._outcome(Result.DONE, confirmation, status=answer.status)
+        if self._client.features.has("DSN"):
+            taken = replace(taken, is_dsn_relayed=True)
         done.update((key, replace(taken, address=key)) for key in accepted)
 
     def _send_body(self, stream: Stream) -> int:

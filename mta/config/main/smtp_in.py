@@ -74,6 +74,9 @@ class SmtpIn(Configured):
         kinds.host_list, "*", "Clients that are offered PIPELINING."
     )
     accept_8bitmime = Option(kinds.boolean, "true", "Offer 8BITMIME.")
+    dsn_advertise_hosts = Option(
+        kinds.host_list, "", "Clients that are offered DSN, delivery status notifications."
+    )
     receive_timeout = Option(
         kinds.time,
         "0s",
