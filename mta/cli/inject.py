@@ -129,6 +129,7 @@ def facts(request: Request) -> list[tuple[str, str]]:
         ("fixups", str(int(not request.suppress_fixups))),
         ("dsn_ret", request.dsn_ret),
         ("dsn_notify", request.dsn_notify),
+        ("dsn_envid", request.dsn_envid),
     ]
 
 

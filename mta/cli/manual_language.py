@@ -16,6 +16,7 @@ from mta.auth import drivers as authenticator_drivers
 from mta.auth.api import Authenticator
 from mta.base.registry import Registry
 from mta.base.version import VERSION
+from mta.cli import timeouts
 from mta.cli.roff import Page
 from mta.config import load
 from mta.config.main import later
@@ -67,6 +68,11 @@ def configuration() -> Page:
         page.prose(_doc(topic))
         _options(page, topic)
     _families(page)
+    page.section_("time-outs of smtp sessions")
+    page.prose(timeouts.TEXT)
+    for option, waits in timeouts.rows():
+        page.term(option)
+        page.about(waits)
     page.section_("not yet")
     page.prose(
         "These options of Exim are recognised.  Setting one to anything but what is done"

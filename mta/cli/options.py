@@ -61,6 +61,7 @@ class Request:
         "config",
         "delivery",
         "dots_end",
+        "dsn_envid",
         "dsn_notify",
         "dsn_ret",
         "from_headers",
@@ -85,6 +86,7 @@ class Request:
         self.suppress_fixups = False
         self.dsn_ret = ""
         self.dsn_notify = ""
+        self.dsn_envid = ""
         self.config = ""
         self.macros: list[str] = []
         self.interval = ""
@@ -127,6 +129,7 @@ SENDING = (
     Row("-G", "suppress_fixups", True, "Add no missing headers."),
     Row("-R full|hdrs", "dsn_ret", "", "How much a bounce returns."),
     Row("-N WHEN", "dsn_notify", "", "never, or some of success,failure,delay."),
+    Row("-V ID", "dsn_envid", "", "An id of the sender's own for reports, in xtext."),
     _mode("-bs", "smtp", "Speak SMTP on standard input and output."),
 )
 

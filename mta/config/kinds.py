@@ -195,6 +195,13 @@ expanded: Kind[Template | None] = Kind(
     "string, expanded", _optional, lambda value: value.text if value else ""
 )
 
+# The same where an empty value, too, says something.
+expanded_or_empty: Kind[Template | None] = Kind(
+    "string, expanded",
+    lambda text, where: template(text, where) if text or where is not DEFAULT else None,
+    lambda value: value.text if value else "",
+)
+
 # A number that may also be text with "$", which is expanded to one when it is used.
 expanded_integer: Kind[Template | None] = Kind(
     "integer, expanded", _expanded_number, lambda value: value.text if value else ""

@@ -145,11 +145,14 @@ def _limit(ctx: Context, transport: Transport) -> int:
 
 def _parcel(whole: Whole, items: list[Item], hosts: tuple[Host, ...]) -> Parcel:
     first = items[0]
+    sender = sender_of(first, whole.sender)
+    # What the sender wished for does not bind who gets the message from a list.
+    is_own = sender == whole.sender  # RFC 3461 5.2.7.1
     return Parcel(
         message_id=whole.message_id,
         transport=first.transport,
         router=first.router,
-        sender=sender_of(first, whole.sender),
+        sender=sender,
         recipients=tuple(_recipient(item) for item in items),
         headers=whole.headers,
         body=whole.body,
@@ -162,8 +165,8 @@ def _parcel(whole: Whole, items: list[Item], hosts: tuple[Host, ...]) -> Parcel:
         pipe=first.pipe,
         received_time=whole.received_time,
         is_8bit=whole.is_8bit,
-        dsn_envid=whole.dsn_envid,
-        dsn_ret=whole.dsn_ret,
+        dsn_envid=whole.dsn_envid if is_own else "",
+        dsn_ret=whole.dsn_ret if is_own else "",
         values=values_with(first.address, whole.values),
     )
 

@@ -136,6 +136,7 @@ class OutcomeFrame:
     remote_text: str = ""
     reused: int = 0
     file: str = ""
+    is_dsn_relayed: int = 0
     authenticated: str = ""
 
 
@@ -157,6 +158,7 @@ def pack(message_id: str, left: int, outcome: Outcome) -> OutcomeFrame:
         outcome.remote_text[:4000],
         int(outcome.reused),
         outcome.file,
+        int(outcome.is_dsn_relayed),
         outcome.authenticated[:1000],
     )
 
@@ -181,5 +183,6 @@ def unpack(said: OutcomeFrame) -> Outcome:
         said.remote_text,
         bool(said.reused),
         said.file,
+        bool(said.is_dsn_relayed),
         said.authenticated,
     )

@@ -45,6 +45,8 @@ class Item:
     host: str = ""
     host_address: str = ""
     port: int = 0
+    wishes: int = 0  # what the sender wants to be told, as in Recipient.dsn_flags
+    is_dsn_relayed: bool = False  # the next host makes the reports that the sender wants
     freeze: bool = False
     note: str = ""  # for the log, besides what is said of the address
     # What the failure is remembered under; and when to try again, 0 where no rule says.
@@ -64,6 +66,14 @@ class Item:
         if not self.host_address:
             return self.host
         return f"{self.host} [{self.host_address}]"
+
+    def share_fate(self, first: Item) -> None:
+        """Fail as another item has that stands for this one, unless it failed by itself."""
+        if self.state is State.FAILED:
+            return
+        self.set(first.state, first.text, first.code, first.status)
+        self.host, self.host_address, self.port = first.host, first.host_address, first.port
+        self.reply = first.reply
 
     def set(self, state: State, text: str = "", code: int = 0, status: str = "") -> None:
         """What became of it, and why."""

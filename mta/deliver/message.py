@@ -29,9 +29,9 @@ from dataclasses import dataclass, replace
 from mta.base import clock
 from mta.base.errors import MtaError, TempFail
 from mta.config.model import Configuration
-from mta.deliver import batch, one_time, routing, skipped
+from mta.deliver import batch, notify, one_time, routing, skipped
 from mta.deliver.batch import Batch, Whole
-from mta.deliver.bounce import Bouncer, wants_none
+from mta.deliver.bounce import Bouncer
 from mta.deliver.codes import BAD_TRANSPORT, UNKNOWN
 from mta.deliver.context import RETURNS, context_of, values_of
 from mta.deliver.item import Item, State
@@ -60,6 +60,8 @@ FROZEN = "frozen"
 LOCKED = "locked"
 DAMAGED = "damaged"
 
+# In the log, of a failure that the sender asked not to be told of.
+_NOT_WANTED = "error ignored: RFC 3461 DSN, failure notify not requested"
 # When no retry rule says when to try again: trouble of our own, which passes.
 SOON = 300
 _CHUNK = 1 << 18
@@ -232,6 +234,7 @@ class _Attempt:
             queue_run=queue_run,
         )
         self.bounces: list[str] = []
+        self.reported: list[notify.Success] = []
         self.freeze = ""  # why the message is frozen now
         self.is_frozen = False
 
@@ -244,7 +247,9 @@ class _Attempt:
         self.routing = routing.route_all(
             self.deliverer.routers, self.ctx, recipients, self.retry, done
         )
+        self.wishes = notify.Wishes(self.routing, self.envelope.sender)
         self.progress = Progress(self.message, self.routing, self.deliverer.log)
+        self.progress.is_kept = self.wishes.has_success
         self._routed()
         waiting = [item for item in self.routing.items if item.state is State.WAITING]
         yield from self._local([item for item in waiting if item.is_local])
@@ -392,6 +397,7 @@ class _Attempt:
         for item, outcome in pairs:
             item.host, item.host_address = outcome.host, outcome.host_address
             item.port, item.reply = outcome.port, outcome.remote_text
+            item.is_dsn_relayed = outcome.is_dsn_relayed
             if outcome.result is Result.DONE:
                 item.set(State.DONE, outcome.text)
                 self.retry.works(item)
@@ -419,6 +425,7 @@ class _Attempt:
         for item in self.routing.items:
             if item.state is State.FAILED and item not in before:
                 self.progress.log_failed(item)
+        self._report_success()
         self._bounce([item for item in self.routing.items if item.state is State.FAILED])
         if self.progress.is_removed or self._is_complete():
             if not self.progress.is_removed:
@@ -431,23 +438,52 @@ class _Attempt:
     def _is_complete(self) -> bool:
         return all(item.state is State.DONE for item in self.routing.items)
 
+    def _report_success(self) -> None:
+        """Tell the sender what went well, where he wants to know."""
+        successes = self.wishes.successes()
+        if not successes:
+            return
+        try:
+            self.bounces.append(self.deliverer.bouncer.send_success(self.message, successes))
+        except TempFail as error:
+            text = f"cannot write a report: {error}"
+            events.note(self.deliverer.log, self.message.id, text)
+        else:
+            self.reported = successes
+
     def _bounce(self, items: list[Item]) -> None:
-        """Tell the senders; what they cannot be told of stays, frozen."""
-        for to, some in _by_sender(items, self.envelope.sender):
+        """Tell the senders; what they cannot be told of stays, frozen.
+
+        Recipients that came to the same address may have different senders to tell.
+        """
+        lines: list[str] = []
+        failed = [each for item in items for each in self.routing.with_twins(item)]
+        for item in items:
+            for twin in self.routing.twins.get(item, ()):
+                twin.share_fate(item)
+        for to, some in _by_sender(failed, self.envelope.sender):
             if to:
-                self._bounce_to(to, some)
-            elif self.envelope.sender:
-                # A router said that nobody wants to know: errors_to is empty.
-                self._give_up(some, "")
-            elif self._is_old_bounce():
-                self._give_up(some, "error ignored")
+                lines += self._bounce_to(to, some)
+            elif self.envelope.sender or self._is_old_bounce():
+                # Nobody wants to know: errors_to is empty, or it has been tried long enough.
+                lines += _give_up(some, "error ignored")
             else:
                 self.freeze, self.is_frozen = "delivery error message", True
                 for item in some:
                     item.state = State.DEFERRED
+        told = []
+        for item in items:
+            if all(each.state is State.DONE for each in self.routing.with_twins(item)):
+                told.append(item)
+            else:
+                item.state = State.DEFERRED
+        self.progress.done(told)
+        for line in lines:
+            events.note(self.deliverer.log, self.message.id, line)
 
-    def _bounce_to(self, to: str, items: list[Item]) -> None:
-        told = [item for item in items if not wants_none(item)]
+    def _bounce_to(self, to: str, items: list[Item]) -> list[str]:
+        """Tell one sender; the lines for the log about what he does not want to know."""
+        told = [item for item in items if notify.wants_failure(item)]
         try:
             if told:
                 self.bounces.append(self.deliverer.bouncer.send(self.message, to, told))
@@ -455,16 +491,10 @@ class _Attempt:
             events.note(self.deliverer.log, self.message.id, f"cannot write a bounce: {error}")
             for item in items:
                 item.state = State.DEFERRED
-            return
-        self._give_up(items, "")
-
-    def _give_up(self, items: list[Item], why: str) -> None:
-        for item in items:
-            item.state = State.DONE
-            if why:
-                text = f"{item.address.text}: {why}"
-                events.note(self.deliverer.log, self.message.id, text)
-        self.progress.done(items)
+            return []
+        _give_up(told, "")
+        unwanted = [item for item in items if not notify.wants_failure(item)]
+        return _give_up(unwanted, _NOT_WANTED)
 
     def _is_old_bounce(self) -> bool:
         age = self.now - self.envelope.received_time
@@ -473,7 +503,7 @@ class _Attempt:
     def _keep(self) -> Report:
         """Write down what is left, and say when to try it again."""
         envelope = replace(
-            self.envelope,
+            notify.reported(self.envelope, self.reported),
             nonrecipients=self.envelope.nonrecipients.union(self.progress.names),
             deliver_firsttime=False,
             frozen_at=int(self.now) if self.is_frozen else 0,
@@ -502,6 +532,17 @@ class _Attempt:
     def _next_tries(self, items: list[Item]) -> Iterator[float]:
         for item in items:
             yield float(item.next_try) if item.next_try > self.now else self.now + SOON
+
+
+def _give_up(items: list[Item], why: str) -> list[str]:
+    """These are done without success; the lines for the log that say why."""
+    lines = []
+    for item in items:
+        item.state = State.DONE
+        parent = item.address.parent
+        shown = item.address.text + (f" <{parent.text}>" if parent else "")
+        lines.append(f"{shown}: {why}")
+    return lines
 
 
 def _by_sender(items: list[Item], sender: str) -> list[tuple[str, list[Item]]]:

@@ -36,6 +36,7 @@ class Progress:
         "_message",
         "_open",
         "_routing",
+        "is_kept",
         "is_removed",
         "names",
         "trouble",
@@ -48,6 +49,7 @@ class Progress:
         self._lines: list[str] = []  # of the message's own log
         self.names: set[str] = set()  # everything done in this attempt
         self.is_removed = False
+        self.is_kept = False  # the message has to stay after its last address is done
         self.trouble = ""  # why nothing more should be delivered now
         self._left = len(routing.items)  # items that are not done
         # How many addresses that came of each ancestor are not done yet.
@@ -65,7 +67,7 @@ class Progress:
         if not fresh:
             return
         self.names.update(fresh)
-        if not self._left and self.remove():
+        if not (self._left or self.is_kept) and self.remove():
             return
         try:
             self._message.journal(dict.fromkeys(fresh), sync=True)

@@ -8,4 +8,5 @@ size of its input, bounded, and either answers or raises one of the errors it na
     header    header lines: kind, name, body; a block cut into lines
     date      times as they stand in headers and in the log
     dsn       the report that a message could not be delivered (RFC 3464)
+    xtext     what clients may ask to be told of (RFC 3461)
 """

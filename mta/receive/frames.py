@@ -32,7 +32,7 @@ class Submit:
 
     `has_sender` is 1 if -f was given ("" is then the null sender); `full_name` is -F;
     `from_headers` is -t; `dot_ends` is 0 for -i; `delivery` is "", background, foreground or
-    queue; `fixups` is 0 for -G; the DSN fields are the arguments of -R and -N.
+    queue; `fixups` is 0 for -G; the DSN fields are the arguments of -R, -N and -V.
     """
 
     has_sender: int
@@ -45,6 +45,7 @@ class Submit:
     fixups: int
     dsn_ret: str
     dsn_notify: str
+    dsn_envid: str = ""
 
 
 @frame("session")

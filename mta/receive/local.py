@@ -30,6 +30,7 @@ from mta.config.model import Configuration
 from mta.config.template import Template
 from mta.expand.context import Connection, Context, Message
 from mta.expand.trust import keep_all
+from mta.mail import xtext
 from mta.mail.address import AddressError, parse_list, parse_path, split
 from mta.match.address import match_address
 from mta.receive.fixup import Author
@@ -200,7 +201,7 @@ def _take(
     connection.authenticated_sender = own
     ctx.message = Message(originator_uid=caller.uid, originator_gid=caller.gid)
     ctx.message.sender, set_by_other = _sender(ctx, caller, request, own)
-    flags = _notify(request.dsn_notify)
+    flags = _wishes(request)
     named = [Recipient(each, dsn_flags=flags) for each in _recipients(conf, recipients)]
     if not named and not request.from_headers:
         raise Reject(501, "5.5.4", "no recipients")
@@ -254,6 +255,7 @@ def _terms(
         queue_only=request.delivery == "queue" or conf.queue.queue_only,
         size_limit=size_limit(ctx),
         dsn_ret={"full": 1, "hdrs": 2}.get(request.dsn_ret, 0),
+        dsn_envid=request.dsn_envid,
         dsn_flags=flags,
     )
 
@@ -341,6 +343,11 @@ def _recipients(conf: Configuration, given: tuple[str, ...]) -> list[str]:
     return list(found)
 
 
-def _notify(text: str) -> int:
-    bits = {"never": 2, "success": 4, "failure": 8, "delay": 16}
-    return sum({bits.get(trim(word), 0) for word in text.split(",")})
+def _wishes(request: Submit) -> int:
+    """What -N asks for, as in Recipient.dsn_flags.  Raises Reject for what it cannot."""
+    if not xtext.is_envelope_id(request.dsn_envid):
+        raise Reject(501, "5.5.4", "an envelope id is up to 100 characters of xtext")
+    flags = xtext.notify_flags(request.dsn_notify)
+    if request.dsn_notify and not flags:
+        raise Reject(501, "5.5.4", "notification is never, or some of success,failure,delay")
+    return flags

@@ -151,5 +151,6 @@ def _request(records: list[tuple[str, str]]) -> tuple[Submit, tuple[str, ...]]:
         fixups=number("fixups"),
         dsn_ret=values.get("dsn_ret", ""),
         dsn_notify=values.get("dsn_notify", ""),
+        dsn_envid=values.get("dsn_envid", ""),
     )
     return request, tuple(recipients)

@@ -49,6 +49,7 @@ from mta.route.conditions import Complain, Gate, Purpose, begin, gate_of, scene_
 from mta.route.files import Files
 from mta.route.inherit import inherit
 from mta.route.router import ROUTERS, Router
+from mta.spool.envelope import DSN_LAST_HOP
 
 # What ends the way of an address through the routers.
 Answer = Accepted | Replaced | Failed | Deferred
@@ -419,6 +420,8 @@ class _Walk:
             text = f"{router.name} router set up no transport"
             self._end(address, router.name, Deferred(text, code=BAD_TRANSPORT))
             return
+        if router.dsn_lasthop:
+            address.dsn_flags |= DSN_LAST_HOP
         self.results.append(Delivery(address, router.name, transport, verdict.hosts))
 
     def _transport(self, router: Router, template: Template) -> str:

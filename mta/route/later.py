@@ -12,7 +12,6 @@ from mta.config.option import Setting
 _GENERIC = (
     "dnssec_request_domains",
     "dnssec_require_domains",
-    "dsn_lasthop",
     "fallback_hosts",
     "translate_ip_address",
 )

@@ -90,7 +90,14 @@ class Router(Configured):
     disable_logging = Option(
         kinds.boolean, "false", "Log nothing of what becomes of addresses that it takes."
     )
-    errors_to = Option(kinds.expanded, "", "Who is told of failures; empty for nobody.")
+    dsn_lasthop = Option(
+        kinds.boolean,
+        "false",
+        "Do not pass wishes for delivery status notifications on: report success ourselves.",
+    )
+    errors_to = Option(
+        kinds.expanded_or_empty, "", "Who is told of failures; empty for nobody."
+    )
     fail_verify_recipient = Option(
         kinds.boolean, "false", "Where this router takes a recipient, verifying it fails."
     )

@@ -1,7 +1,9 @@
 """The arguments of SMTP commands: paths, parameters of MAIL and RCPT, the name after EHLO.
 
-What Exim takes is taken and what it refuses is refused with its words; the parameters that
-are not offered (RET, ENVID, NOTIFY, ORCPT) are understood all the same, as clients send them.
+What Exim takes is taken and what it refuses is refused with its words.  Where DSN was not
+offered, RET and ENVID are allowed and mean nothing, and NOTIFY and ORCPT are not known.  Where
+it was, values are held to RFC 3461 more strictly than by Exim, as they go into spool and
+reports.
 """
 
 from __future__ import annotations
@@ -11,15 +13,12 @@ from dataclasses import dataclass
 
 from mta.base.errors import Reject
 from mta.base.text import is_number, lower, trim, upper
+from mta.mail import xtext
 from mta.mail.address import AddressError, is_ip, parse_path, plain_path, split
 from mta.smtp import author
 
 _HELO = re.compile(r"[A-Za-z0-9.-]+")
-# RFC 3461 4; what would be a control character when it is decoded is refused.
-_XTEXT = re.compile(r"(?:[!-*,-<>-~]|\+(?!7F)[2-9A-F][0-9A-F])*")
-_NOTIFY = {"never": 2, "success": 4, "failure": 8, "delay": 16}
-_LONGEST_ENVID = 100
-_LONGEST_ORCPT = 500
+_DSN_WORDS = ("RET", "ENVID", "NOTIFY", "ORCPT")
 _MOST_DIGITS = 18
 
 
@@ -72,12 +71,12 @@ def helo_name(argument: str) -> str | None:
     return None
 
 
-def mail_from(argument: str, manner: Manner, *, esmtp: bool) -> MailFrom:
+def mail_from(argument: str, manner: Manner, *, esmtp: bool, dsn: bool = False) -> MailFrom:
     """Read what follows MAIL FROM:.  Raises Reject."""
     sender, rest = _path(argument, "MAIL", "sender", manner, null_ok=True)
     if not rest:
         return MailFrom(sender)
-    values: dict[str, str] = _parameters(argument, rest)
+    values: dict[str, str] = _parameters(argument, rest, dsn=dsn)
     size, is_8bit, ret, envid, auth = -1, False, 0, "", ""
     for name, value in values.items():
         if name == "SIZE" and is_number(value) and len(value) <= _MOST_DIGITS:
@@ -85,13 +84,9 @@ def mail_from(argument: str, manner: Manner, *, esmtp: bool) -> MailFrom:
         elif name == "BODY" and esmtp and upper(value) in ("7BIT", "8BITMIME"):
             is_8bit = upper(value) == "8BITMIME"
         elif name == "RET" and esmtp:
-            ret = {"FULL": 1, "HDRS": 2}.get(upper(value), 0)
-            if not ret:
-                raise Reject(501, "5.5.4", "Value for RET is invalid")
+            ret = _ret(value) if dsn else 0
         elif name == "ENVID" and esmtp:
-            if len(value) > _LONGEST_ENVID or not _XTEXT.fullmatch(value):
-                raise Reject(501, "5.5.4", "Value for ENVID is invalid")
-            envid = value
+            envid = _envid(value) if dsn else ""
         elif name == "AUTH" and esmtp:
             if author.decode(value) is None:
                 raise Reject(501, "5.5.4", "invalid data for AUTH")
@@ -101,19 +96,17 @@ def mail_from(argument: str, manner: Manner, *, esmtp: bool) -> MailFrom:
     return MailFrom(sender, size, is_8bit, ret, envid, auth)
 
 
-def rcpt_to(argument: str, manner: Manner, *, esmtp: bool) -> RcptTo:
+def rcpt_to(argument: str, manner: Manner, *, dsn: bool) -> RcptTo:
     """Read what follows RCPT TO:.  Raises Reject."""
     recipient, rest = _path(argument, "RCPT", "recipient", manner, null_ok=False)
     if not rest:
         return RcptTo(recipient)
     flags, orcpt = 0, ""
-    for name, value in _parameters(argument, rest).items():
-        if name == "NOTIFY" and esmtp:
+    for name, value in _parameters(argument, rest, dsn=dsn).items():
+        if name == "NOTIFY" and dsn:
             flags = _notify(value)
-        elif name == "ORCPT" and esmtp:
-            kind, semicolon, address = value.partition(";")
-            good = kind and semicolon and address and _XTEXT.fullmatch(address)
-            if not good or not _XTEXT.fullmatch(kind) or len(value) > _LONGEST_ORCPT:
+        elif name == "ORCPT" and dsn:
+            if not xtext.is_original_recipient(value):
                 raise Reject(501, "5.5.4", "Invalid value for ORCPT parameter")
             orcpt = value
         else:
@@ -151,8 +144,9 @@ def _path(
     return address, rest
 
 
-def _parameters(argument: str, rest: str) -> dict[str, str]:
+def _parameters(argument: str, rest: str, *, dsn: bool) -> dict[str, str]:
     """NAME=value by name in upper case; one that is no such pair or comes twice is refused."""
+    own_words = _DSN_WORDS if dsn else ()
     if not rest:
         return {}
     values: dict[str, str] = {}
@@ -161,7 +155,10 @@ def _parameters(argument: str, rest: str) -> dict[str, str]:
             continue
         name, equals, value = word.partition("=")
         name = upper(name)
-        if not equals or name in values:
+        if name in own_words:
+            if name in values:
+                raise Reject(501, "5.5.4", f"{name} can be specified once only")
+        elif not equals or name in values:
             raise _unknown(argument, rest)
         values[name] = value
     return values
@@ -175,12 +172,21 @@ def _unknown(argument: str, rest: str) -> Reject:
     return Reject(501, "5.5.4", text)
 
 
+def _ret(value: str) -> int:
+    ret = {"FULL": 1, "HDRS": 2}.get(upper(value), 0)
+    if not ret:
+        raise Reject(501, "5.5.4", "Value for RET is invalid")
+    return ret
+
+
+def _envid(value: str) -> str:
+    if not xtext.is_envelope_id(value):
+        raise Reject(501, "5.5.4", "Value for ENVID is invalid")
+    return value
+
+
 def _notify(value: str) -> int:
-    """The flags of NOTIFY=.  NEVER stands alone.  RFC 3461 4.1."""
-    flags = 0
-    for word in value.split(","):
-        flag = _NOTIFY.get(lower(word), 0)
-        if not flag or (flags and (flag == 2 or flags & 2)):
-            raise Reject(501, "5.5.4", "Invalid value for NOTIFY parameter")
-        flags |= flag
+    flags = xtext.notify_flags(value)
+    if not flags:
+        raise Reject(501, "5.5.4", "Invalid value for NOTIFY parameter")
     return flags

@@ -53,7 +53,7 @@ def helo(session: Session, rest: bytes) -> Reply:
     if (answer := _greet(session, rest, "HELO")) is not None:
         return answer
     session.login.advertised = ()
-    session.esmtp = session.enhanced = session.pipelining = False
+    session.esmtp = session.enhanced = session.pipelining = session.dsn = False
     session.stage = Stage.READY
     session.ctx.connection.protocol = session.protocol()
     return usual(250, "", _hello(session))
@@ -127,7 +127,7 @@ def mail(session: Session, rest: bytes) -> Reply:
     if most and session.counts.messages >= most:
         return _too_many_messages(session, argument)
     try:
-        parsed = mail_from(argument, session.manner, esmtp=session.esmtp)
+        parsed = mail_from(argument, session.manner, esmtp=session.esmtp, dsn=session.dsn)
     except Reject as error:
         raise SyntaxReject(error.code, error.status, error.text) from None
     session.begin_transaction()
@@ -196,7 +196,7 @@ def rcpt(session: Session, rest: bytes) -> Reply:
     message = session.ctx.message
     message.rcpt_count += 1
     try:
-        parsed = rcpt_to(to_text(rest[3:]), session.manner, esmtp=session.esmtp)
+        parsed = rcpt_to(to_text(rest[3:]), session.manner, dsn=session.dsn)
     except Reject as error:
         message.rcpt_fail_count += 1
         raise SyntaxReject(error.code, error.status, error.text) from None

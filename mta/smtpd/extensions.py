@@ -56,6 +56,14 @@ def eight_bit_mime(session: Session) -> str | None:
     return "8BITMIME" if session.service.conf.smtp_in.accept_8bitmime else None
 
 
+@extension("DSN")
+def delivery_status_notifications(session: Session) -> str | None:
+    """A client may say what it wants to be told of each recipient.  RFC 3461."""
+    hosts = session.service.conf.smtp_in.dsn_advertise_hosts
+    session.dsn = hosts is not None and match_host(session.ctx, hosts) is not None
+    return "DSN" if session.dsn else None
+
+
 @extension("PIPELINING")
 def pipelining(session: Session) -> str | None:
     """Commands may be sent in groups.  RFC 2920."""

@@ -90,6 +90,7 @@ class Session:
     esmtp: bool = False
     enhanced: bool = False  # ENHANCEDSTATUSCODES was offered
     pipelining: bool = False
+    dsn: bool = False  # DSN was offered
     closing: bool = False
     counts: Counts = field(default_factory=Counts)
     login: Login = field(default_factory=Login)

@@ -14,10 +14,12 @@ from mta.base.values import value
 from mta.mail.header import Header
 
 # The bits of Recipient.dsn_flags: what NOTIFY= said, and that ORCPT= was given (RFC 3461).
+DSN_LAST_HOP = 0x01  # of an address on its route only: dsn_lasthop of its router
 DSN_NEVER = 0x02
 DSN_SUCCESS = 0x04
 DSN_FAILURE = 0x08
 DSN_DELAY = 0x10
+DSN_WISHES = DSN_NEVER | DSN_SUCCESS | DSN_FAILURE | DSN_DELAY
 
 # The values of Envelope.dsn_ret: what RET= said.
 RET_FULL = 1

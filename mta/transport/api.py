@@ -62,7 +62,7 @@ class Parcel:
     received_time: float = 0.0
     is_8bit: bool = False
     dsn_envid: str = ""
-    dsn_ret: str = ""
+    dsn_ret: str = ""  # "", full or hdrs
     values: dict[str, str] = field(default_factory=dict)  # acl_m_…, acl_c_…, sender_host_…
 
 
@@ -105,6 +105,7 @@ class Outcome:
     remote_text: str = ""  # the remote server's reply, for the bounce
     reused: bool = False  # the connection had carried another message before ("*" in the log)
     file: str = ""  # what was written, where the log names it
+    is_dsn_relayed: bool = False  # the next host has the wishes and makes the reports
     authenticated: str = ""  # as whom we were known there, for A=
 
     def about(self, address: str) -> Outcome:

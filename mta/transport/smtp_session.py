@@ -16,7 +16,7 @@ Raises:   Stopped for whatever ends a transaction for all its remaining recipien
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from mta.base import clock
 from mta.base.errors import MtaError, describe
@@ -66,6 +66,8 @@ class Place:
 class Mail:
     """What one transaction sends: `recipients` are (key, RCPT address) pairs.
 
+    `wishes` are for servers that know DSN (RFC 3461): the parameters of MAIL, under the key
+    "", and those of RCPT under the keys of the recipients, each with a blank before it.
     `author` is for AUTH=, which goes to a server that knows us, or is `forced` on any.
     """
 
@@ -74,6 +76,7 @@ class Mail:
     stream: Stream
     size: int | None  # None: do not tell
     is_8bit: bool
+    wishes: dict[str, str] = field(default_factory=dict)
     author: str = ""
     forced: bool = False
 
@@ -209,7 +212,10 @@ class Session:
         said = f"MAIL FROM:<{mail.sender}>{self._parameters(mail)}"
         commands = [
             command_line(said),
-            *(command_line(f"RCPT TO:<{address}>") for _, address in mail.recipients),
+            *(
+                command_line(f"RCPT TO:<{address}>{self._wishes(mail, key)}")
+                for key, address in mail.recipients
+            ),
             b"DATA\r\n",
         ]
         self._send_ahead(commands, said)
@@ -237,7 +243,13 @@ class Session:
             parameters += " BODY=8BITMIME"
         if mail.author and (self.authenticated or mail.forced):
             parameters += f" AUTH={author.encode(mail.author)}"
-        return parameters
+        return parameters + self._wishes(mail, "")
+
+    def _wishes(self, mail: Mail, key: str) -> str:
+        """Parameters of DSN, where the server knows them.  RFC 3461 5.2.1 and 5.2.2"""
+        if not mail.wishes or not self._client.features.has("DSN"):
+            return ""
+        return mail.wishes.get(key, "")
 
     def _send_ahead(self, commands: list[bytes], said: str) -> None:
         """With PIPELINING everything up to DATA goes out in one write.  RFC 2920"""
@@ -352,6 +364,8 @@ class Session:
         taken = self._outcome(Result.DONE, confirmation, status=answer.status)
         if self.authenticated:
             taken = replace(taken, authenticated=self.authenticated)
+        if self._client.features.has("DSN"):
+            taken = replace(taken, is_dsn_relayed=True)
         done.update((key, replace(taken, address=key)) for key in accepted)
 
     def _send_body(self, stream: Stream) -> int:

@@ -161,7 +161,7 @@ def note(expected: Expected, mark: str, rest: str) -> bool:
             expected.rejects.append(rest)
         case "messages:":
             expected.messages = int(rest)
-        case "body:" | "header:" | "to:":
+        case "body:" | "header:" | "to:" | "dsn:":
             expected.contents.append((mark, rest))
         case _:
             return False
@@ -197,9 +197,18 @@ def check(directory: Path, expected: Expected) -> None:
         elif mark == "header:":
             assert envelope is not None
             assert unescape(rest) in [header.text for header in envelope.headers]
+        elif mark == "dsn:":
+            assert envelope is not None
+            assert wishes(envelope) == rest
         else:
             assert envelope is not None
             assert ", ".join(to.address for to in envelope.recipients) == rest
+
+
+def wishes(envelope: Envelope) -> str:
+    """What the sender wants to be told: RET and ENVID, then flags and ORCPT of each."""
+    told = [f"{to.dsn_flags} {to.orcpt}".rstrip(" ") for to in envelope.recipients]
+    return ", ".join([f"{envelope.dsn_ret} {envelope.dsn_envid}", *told])
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in HERE.glob("*.smtp")))

@@ -99,9 +99,11 @@ def test_the_argument_of_a_command_is_taken_or_rejected(text: str) -> None:
     manner = parse.Manner()
     for esmtp in (False, True):
         with contextlib.suppress(Reject):
-            assert not set("\r\n\0") & set(parse.mail_from(text, manner, esmtp=esmtp).sender)
+            assert not set("\r\n\0") & set(
+                parse.mail_from(text, manner, esmtp=esmtp, dsn=esmtp).sender
+            )
         with contextlib.suppress(Reject):
-            assert not set("\r\n\0") & set(parse.rcpt_to(text, manner, esmtp=esmtp).recipient)
+            assert not set("\r\n\0") & set(parse.rcpt_to(text, manner, dsn=esmtp).recipient)
 
 
 @pytest.fixture(scope="module")

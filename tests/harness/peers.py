@@ -33,6 +33,7 @@ daemon_smtp_ports = {port}
 host_lookup =
 rfc1413_query_timeout = 0s
 tls_advertise_hosts =
+dsn_advertise_hosts = *
 smtp_accept_max = 0
 acl_smtp_rcpt = all
 begin acl

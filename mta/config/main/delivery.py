@@ -16,6 +16,11 @@ class Delivery(Configured):
         kinds.boolean, "true", "Return the message with its bounce."
     )
     bounce_return_size_limit = Option(kinds.size, "100K", "How much of a message is returned.")
+    bounce_return_linesize_limit = Option(
+        kinds.integer,
+        "998",
+        "A message with a longer line is returned as its headers; 0 for no limit.",
+    )
     dsn_from = Option(
         kinds.expanded,
         "Mail Delivery System <Mailer-Daemon@$qualify_domain>",

@@ -40,6 +40,12 @@ class Own(Configured):
         "How many parcels a process that runs transports carries before it leaves; "
         "0 for a process of its own for each parcel.",
     )
+    dsn_details = Option(
+        kinds.boolean,
+        "false",
+        "Put into delivery status notifications what Exim leaves out: when the message came, "
+        "when it was tried last, and the status codes of other servers.",
+    )
     auth_max_failures = Option(
         kinds.integer,
         "5",

@@ -77,6 +77,9 @@ class SmtpIn(Configured):
         kinds.host_list, "*", "Clients that are offered AUTH, if there are authenticators."
     )
     accept_8bitmime = Option(kinds.boolean, "true", "Offer 8BITMIME.")
+    dsn_advertise_hosts = Option(
+        kinds.host_list, "", "Clients that are offered DSN, delivery status notifications."
+    )
     receive_timeout = Option(
         kinds.time,
         "0s",

@@ -18,17 +18,19 @@ from mta.auth.api import Authenticator
 from mta.auth.engine import clients, load_authenticators
 from mta.base import clock
 from mta.base.errors import ConfigError, PermFail, TempFail
-from mta.base.text import trim
+from mta.base.text import lower, trim, upper
 from mta.config import kinds
 from mta.config.model import Block, Configuration
 from mta.config.option import Option
 from mta.config.template import Template
 from mta.expand.context import Context
 from mta.log.selector import selected
+from mta.mail import xtext
 from mta.net import interfaces, names
 from mta.net.socket import family_of, is_local
 from mta.route.api import Host
-from mta.transport.api import Outcome, Parcel, Result
+from mta.spool.envelope import DSN_LAST_HOP, DSN_NEVER, DSN_WISHES
+from mta.transport.api import Outcome, Parcel, ParcelRecipient, Result
 from mta.transport.engine import Transport, transport
 from mta.transport.smtp_auth import AUTH_FAIL, Wish, identity, wish_for
 from mta.transport.smtp_session import DATA_4XX, Mail, Place, Session, Stopped, Timeouts
@@ -207,7 +209,8 @@ class _Delivery:
         stream = smtp.stream(ctx, parcel, sender)
         size = None if smtp.size_addition < 0 else stream.wire_size() + smtp.size_addition
         author, force = self._author(ctx), smtp.authenticated_sender_force
-        self.mail = Mail(sender, (), stream, size, parcel.is_8bit, author, force)
+        wishes = wishes_of(parcel)
+        self.mail = Mail(sender, (), stream, size, parcel.is_8bit, wishes, author, force)
 
     def run(self) -> list[Outcome]:
         """The outcomes: notes about hosts first, then one for each recipient."""
@@ -462,6 +465,38 @@ def _is_stale(session: Session, stopped: Stopped) -> bool:
         and stopped.outcome.result is Result.DEFER
         and stopped.outcome.code != DATA_4XX
     )
+
+
+def wishes_of(parcel: Parcel) -> dict[str, str]:
+    """The parameters for a server that knows DSN, as `Mail` has them.  RFC 3461 5.2.1
+
+    They come from a file that a process which talked to strangers has written: what is no
+    value of its parameter is left out.
+    """
+    wishes: dict[str, str] = {}
+    relayed = [each for each in parcel.recipients if not each.dsn_flags & DSN_LAST_HOP]
+    for recipient in relayed:
+        if words := _wishes_for(recipient):
+            wishes[recipient.address] = words
+    words = f" RET={upper(parcel.dsn_ret)}" if parcel.dsn_ret in ("full", "hdrs") else ""
+    if parcel.dsn_envid and xtext.is_envelope_id(parcel.dsn_envid):
+        words += f" ENVID={parcel.dsn_envid}"
+    if words and relayed:
+        wishes[""] = words
+    return wishes
+
+
+def _wishes_for(recipient: ParcelRecipient) -> str:
+    """NOTIFY and ORCPT.  One whose address we have changed gets an ORCPT if it has none and
+    the sender cares for reports."""
+    flags, original = recipient.dsn_flags, recipient.orcpt
+    words = f" NOTIFY={xtext.notify_words(flags)}" if flags & DSN_WISHES else ""
+    cares = flags & DSN_WISHES & ~DSN_NEVER
+    if cares and not original and lower(recipient.address) != lower(recipient.origin):
+        original = xtext.original_recipient(recipient.origin)
+    if original and xtext.is_original_recipient(original):
+        words += f" ORCPT={original}"
+    return words
 
 
 def is_one_word(address: str) -> bool:

@@ -147,8 +147,9 @@ def test_what_has_no_effect_is_accepted(word: str) -> None:
 
 
 def test_options_of_sendmail_for_delivery_reports() -> None:
-    request = parsed("-N", "failure,delay", "-R", "hdrs", "r@example.com")
-    assert (request.dsn_notify, request.dsn_ret) == ("failure,delay", "hdrs")
+    request = parsed("-N", "failure,delay", "-R", "hdrs", "-V", "e+2B", "r@example.com")
+    wishes = (request.dsn_notify, request.dsn_ret, request.dsn_envid)
+    assert wishes == ("failure,delay", "hdrs", "e+2B")
 
 
 def test_macros_are_collected() -> None:

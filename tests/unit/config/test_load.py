@@ -242,6 +242,7 @@ def test_all_options_of_exim_4_98_are_known_by_name() -> None:
         "network_user",
         "receiver_max_use",
         "deliver_max_use",
+        "dsn_details",
         "deliver_max_parallel",
         "worker_max_use",
         "auth_max_failures",

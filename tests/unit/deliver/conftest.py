@@ -130,11 +130,17 @@ class House:
             hints=self.hints,
         )
 
-    def put(self, *recipients: str, sender: str = "s@sender.example", **how: object) -> str:
+    def put(
+        self,
+        *recipients: str,
+        sender: str = "s@sender.example",
+        body: bytes = b"the body\n",
+        **how: object,
+    ) -> str:
         """A message in the spool."""
         headers, _ = parse_block(SAMPLE)
         with writer.begin(self.spool, self.ticks) as incoming:
-            incoming.write(b"the body\n")
+            incoming.write(body)
             envelope = Envelope(
                 incoming.id,
                 "alice",

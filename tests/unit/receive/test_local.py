@@ -14,6 +14,7 @@ from mta.base.errors import TempFail
 from mta.receive import local
 from mta.receive.frames import Accepted, Finished, More, Rejected, Session, Submit
 from mta.receive.service import Caller
+from mta.spool.envelope import DSN_FAILURE, DSN_SUCCESS, RET_HEADERS
 from mta.unix import frames
 from mta.unix.process import run_child
 from tests.unit.receive.conftest import ALICE, ROOT, Post
@@ -312,6 +313,31 @@ def test_the_acl_for_local_messages_decides(post: Maker) -> None:
         "no mail of alice@local.example"
     )
     assert isinstance(send(mail, b"\n", ROOT), Accepted)
+
+
+def test_what_the_sender_wants_to_be_told_is_kept(post: Maker) -> None:
+    mail = post()
+    wishes = {"dsn_notify": "success,failure", "dsn_ret": "hdrs", "dsn_envid": "e+2B"}
+    assert isinstance(send(mail, b"\nbody\n", **wishes), Accepted)
+    (envelope,) = mail.envelopes()
+    assert (envelope.dsn_ret, envelope.dsn_envid) == (RET_HEADERS, "e+2B")
+    assert [to.dsn_flags for to in envelope.recipients] == [DSN_SUCCESS | DSN_FAILURE]
+
+
+@pytest.mark.parametrize(
+    "wishes",
+    [
+        {"dsn_notify": "never,success"},
+        {"dsn_notify": "always"},
+        {"dsn_envid": "a b"},
+        {"dsn_envid": "a\n-frozen 1"},
+        {"dsn_envid": "x" * 101},
+    ],
+)
+def test_wishes_that_rfc_3461_does_not_know_are_refused(
+    post: Maker, wishes: dict[str, str]
+) -> None:
+    assert isinstance(send(post(), b"\nbody\n", **wishes), Rejected)
 
 
 def test_a_message_may_be_queued_only(post: Maker) -> None:

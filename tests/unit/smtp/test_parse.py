@@ -41,7 +41,7 @@ def test_names_that_no_client_may_have(name: str) -> None:
     ],
 )
 def test_senders_that_are_taken(argument: str, parsed: MailFrom) -> None:
-    assert mail_from(argument, NETWORK, esmtp=True) == parsed
+    assert mail_from(argument, NETWORK, esmtp=True, dsn=True) == parsed
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_senders_that_are_taken(argument: str, parsed: MailFrom) -> None:
 )
 def test_senders_that_are_refused(argument: str, text: str) -> None:
     with pytest.raises(Reject) as caught:
-        mail_from(argument, NETWORK, esmtp=True)
+        mail_from(argument, NETWORK, esmtp=True, dsn=True)
     assert (caught.value.code, caught.value.text) == (501, text)
 
 
@@ -91,7 +91,7 @@ def test_parameters_of_esmtp_are_none_after_helo() -> None:
     ],
 )
 def test_recipients_that_are_taken(argument: str, parsed: RcptTo) -> None:
-    assert rcpt_to(argument, NETWORK, esmtp=True) == parsed
+    assert rcpt_to(argument, NETWORK, dsn=True) == parsed
 
 
 @pytest.mark.parametrize(
@@ -113,10 +113,10 @@ def test_recipients_that_are_taken(argument: str, parsed: RcptTo) -> None:
 )
 def test_recipients_that_are_refused(argument: str, text: str) -> None:
     with pytest.raises(Reject) as caught:
-        rcpt_to(argument, NETWORK, esmtp=True)
+        rcpt_to(argument, NETWORK, dsn=True)
     assert (caught.value.code, caught.value.text) == (501, text)
 
 
 def test_local_programs_may_leave_the_domain_out() -> None:
     assert mail_from("<a>", LOCAL, esmtp=True).sender == "a@from.example"
-    assert rcpt_to("<a>", LOCAL, esmtp=True).recipient == "a@to.example"
+    assert rcpt_to("<a>", LOCAL, dsn=True).recipient == "a@to.example"

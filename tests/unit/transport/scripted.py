@@ -5,6 +5,7 @@
     d:         the client sends lines up to a single dot, which are noted as one
     eof        the client closes
     idle       the server says nothing until the client closes
+    deaf       it does not even read until then
 
 When the script ends the server closes.
 """
@@ -12,6 +13,7 @@ When the script ends the server closes.
 from __future__ import annotations
 
 import os
+import select
 import socket
 from pathlib import Path
 
@@ -68,6 +70,10 @@ def _serve(
             stream.flush()
             if step == "c:":
                 heard.write(stream.readline() + b"\n")
+            elif step == "deaf":
+                poll = select.poll()
+                poll.register(theirs, 0)
+                poll.poll(10_000)
             elif step == "d:":
                 heard.write(b"".join(iter(stream.readline, b".\r\n")) + b".\r\n\n")
             else:

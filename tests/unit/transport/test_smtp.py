@@ -742,3 +742,113 @@ def test_a_spool_that_cannot_be_read_never_ends_in_a_message_cut_short(
     assert outcome.result is Result.DEFER
     assert outcome.text == "the spool file is shorter than it was"
     assert "." not in servers.heard()[4].split("|")
+
+
+# Delivery status notifications: RFC 3461 5.2.
+
+KNOWS_DSN = ("s: 220 mx", "c:", "s: 250-mx", "s: 250-PIPELINING", "s: 250 DSN")
+
+
+def wishing(flags: int, orcpt: str = "", origin: str = "") -> ParcelRecipient:
+    (recipient,) = to("a")
+    return replace(recipient, dsn_flags=flags, orcpt=orcpt, origin=origin or recipient.address)
+
+
+def said(
+    smtp: Transport,
+    parcel: Parcel,
+    servers: Servers,
+    deliver: Deliver,
+    greeting: tuple[str, ...] = KNOWS_DSN,
+) -> tuple[list[str], Outcome]:
+    """What MAIL and RCPT said, and the outcome."""
+    servers.expect((*greeting, "c:", "c:", "c:", *TAKEN, "c:"))
+    (outcome,) = deliver(smtp, parcel)
+    smtp.close()
+    return [line.rstrip("|") for line in servers.heard()[1:3]], outcome
+
+
+def test_a_server_that_knows_dsn_is_told_the_wishes(
+    smtp: Transport, mail: Parcel, servers: Servers, deliver: Deliver
+) -> None:
+    wished = (wishing(0x1C, "rfc822;o+40x"),)
+    parcel = replace(mail, recipients=wished, dsn_envid="e+2B1", dsn_ret="hdrs")
+    commands, outcome = said(smtp, parcel, servers, deliver)
+    assert commands == [
+        "MAIL FROM:<bob@example.com> RET=HDRS ENVID=e+2B1",
+        "RCPT TO:<a@example.net> NOTIFY=SUCCESS,FAILURE,DELAY ORCPT=rfc822;o+40x",
+    ]
+    assert outcome.is_dsn_relayed
+
+
+def test_one_that_does_not_is_told_nothing(
+    smtp: Transport, mail: Parcel, servers: Servers, deliver: Deliver
+) -> None:
+    wished = (wishing(0x02, "rfc822;o"),)
+    parcel = replace(mail, recipients=wished, dsn_envid="e", dsn_ret="full")
+    greeting = ("s: 220 mx", "c:", "s: 250-mx", "s: 250 PIPELINING")
+    commands, outcome = said(smtp, parcel, servers, deliver, greeting)
+    assert commands == ["MAIL FROM:<bob@example.com>", "RCPT TO:<a@example.net>"]
+    assert not outcome.is_dsn_relayed
+
+
+@pytest.mark.parametrize(
+    ("recipient", "words"),
+    [
+        (wishing(0), ""),
+        (wishing(0, "rfc822;o"), " ORCPT=rfc822;o"),
+        (wishing(0, origin="l+x@example.org"), ""),
+        (wishing(2, origin="l+x@example.org"), " NOTIFY=NEVER"),
+        (
+            wishing(8, origin="l+x@example.org"),
+            " NOTIFY=FAILURE ORCPT=rfc822;l+2Bx@example.org",
+        ),
+        (wishing(8, "rfc822;o", "l@example.org"), " NOTIFY=FAILURE ORCPT=rfc822;o"),
+        (wishing(8, origin="A@Example.NET"), " NOTIFY=FAILURE"),
+        (wishing(8 | 1, "rfc822;o"), ""),  # dsn_lasthop
+        (wishing(8, "rfc822;o SIZE=1"), " NOTIFY=FAILURE"),
+        (wishing(8, "rfc822;o\r\nRSET"), " NOTIFY=FAILURE"),
+    ],
+)
+def test_what_is_said_of_a_recipient(
+    smtp: Transport,
+    mail: Parcel,
+    servers: Servers,
+    deliver: Deliver,
+    recipient: ParcelRecipient,
+    words: str,
+) -> None:
+    parcel = replace(mail, recipients=(recipient,))
+    commands, _ = said(smtp, parcel, servers, deliver)
+    assert commands[1] == f"RCPT TO:<a@example.net>{words}"
+
+
+@pytest.mark.parametrize(
+    ("envid", "ret", "words"),
+    [
+        ("", "", ""),
+        ("e", "full", " RET=FULL ENVID=e"),
+        ("e x", "all", ""),
+        ("e\r\nRSET", "hdrs", " RET=HDRS"),
+    ],
+)
+def test_what_is_said_of_the_message(
+    smtp: Transport,
+    mail: Parcel,
+    servers: Servers,
+    deliver: Deliver,
+    envid: str,
+    ret: str,
+    words: str,
+) -> None:
+    parcel = replace(mail, dsn_envid=envid, dsn_ret=ret)
+    commands, _ = said(smtp, parcel, servers, deliver)
+    assert commands[0] == f"MAIL FROM:<bob@example.com>{words}"
+
+
+def test_behind_the_last_hop_nothing_is_said_of_the_message_either(
+    smtp: Transport, mail: Parcel, servers: Servers, deliver: Deliver
+) -> None:
+    parcel = replace(mail, recipients=(wishing(4 | 1),), dsn_envid="e", dsn_ret="full")
+    commands, _ = said(smtp, parcel, servers, deliver)
+    assert commands[0] == "MAIL FROM:<bob@example.com>"
