@@ -74,12 +74,18 @@ class TempFail(MtaError):
 
 
 class PermFail(MtaError):
-    """It can never be done.  `status` is an enhanced status code such as 5.1.1 (RFC 3463)."""
+    """It can never be done.  `status` is an enhanced status code such as 5.1.1 (RFC 3463).
 
-    def __init__(self, text: str, *, status: str = "5.0.0", code: int = 0) -> None:
+    `told` is what the sender of a message is told, where that is not the text.
+    """
+
+    def __init__(
+        self, text: str, *, status: str = "5.0.0", code: int = 0, told: str | None = None
+    ) -> None:
         self.text = text
         self.status = status
         self.code = code
+        self.told = told
         super().__init__(text)
 
 

@@ -17,11 +17,13 @@ in their own configuration.
 
 from __future__ import annotations
 
+from mta.base.text import to_bytes, to_text
 from mta.base.values import value
 from mta.transport.api import Outcome, Result
 from mta.unix.frames import frame
 
 IN_LINE = 32  # parcels at one worker, if its transport is brief: it takes them in one round
+MOST_OUTPUT = 20 << 10  # octets of what a command said
 ENDED = "the delivery process ended unexpectedly"
 
 
@@ -138,6 +140,11 @@ class OutcomeFrame:
     file: str = ""
     is_dsn_relayed: int = 0
     authenticated: str = ""
+    is_told: int = 0  # 1 if `told` is what the sender is told instead of `text`
+    told: str = ""
+    output: str = ""
+    note: str = ""
+    freeze: int = 0
 
 
 def pack(message_id: str, left: int, outcome: Outcome) -> OutcomeFrame:
@@ -160,6 +167,11 @@ def pack(message_id: str, left: int, outcome: Outcome) -> OutcomeFrame:
         outcome.file,
         int(outcome.is_dsn_relayed),
         outcome.authenticated[:1000],
+        int(outcome.told is not None),
+        (outcome.told or "")[:1000],
+        to_text(to_bytes(outcome.output)[:MOST_OUTPUT]),
+        outcome.note[:1000],
+        int(outcome.freeze),
     )
 
 
@@ -185,4 +197,8 @@ def unpack(said: OutcomeFrame) -> Outcome:
         said.file,
         bool(said.is_dsn_relayed),
         said.authenticated,
+        said.told if said.is_told else None,
+        said.output,
+        said.note,
+        bool(said.freeze),
     )

@@ -49,6 +49,8 @@ class Item:
     is_dsn_relayed: bool = False  # the next host makes the reports that the sender wants
     freeze: bool = False
     note: str = ""  # for the log, besides what is said of the address
+    told: str | None = None  # what a bounce says, if that is not `text`
+    output: str = ""  # what a command said, for the bounce
     # What the failure is remembered under; and when to try again, 0 where no rule says.
     retry_keys: list[str] = field(default_factory=list)
     next_try: int = 0

@@ -398,6 +398,7 @@ class _Attempt:
             item.host, item.host_address = outcome.host, outcome.host_address
             item.port, item.reply = outcome.port, outcome.remote_text
             item.is_dsn_relayed = outcome.is_dsn_relayed
+            item.told, item.output = outcome.told, outcome.output
             if outcome.result is Result.DONE:
                 item.set(State.DONE, outcome.text)
                 self.retry.works(item)
@@ -408,8 +409,12 @@ class _Attempt:
             else:
                 item.set(State.DEFERRED, outcome.text, outcome.code, outcome.status)
                 self.retry.delivery_failed(item, outcome, hosts)
+                self.is_frozen = self.is_frozen or outcome.freeze
         self.progress.done(done)
         for item, outcome in pairs:
+            if outcome.note:
+                text = f"<{item.address.text}>: {outcome.note}"
+                events.note(self.deliverer.log, self.message.id, text)
             if item.state is State.DONE:
                 self.progress.log_done(item, outcome, along=item is not done[0])
             elif item.state is State.FAILED:

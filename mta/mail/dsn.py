@@ -50,7 +50,8 @@ class FailedRecipient:
 
     `original` is what ORCPT= said ("rfc822;user@example.com") or ""; `host` the name of the
     server that refused it, with its words in `diagnostic`, or "" when we did so ourselves.
-    `recipient` is the address that the sender knows it by, where that is another one.
+    `recipient` is the address that the sender knows it by, where that is another one.  People
+    see `shown` in place of the address; `output` is what a command said when it was run.
     """
 
     address: str
@@ -60,6 +61,8 @@ class FailedRecipient:
     host: str = ""
     diagnostic: str = ""
     recipient: str = ""
+    shown: str = ""
+    output: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,8 +253,25 @@ def _for_people(report: BounceReport) -> bytes:
     lines.append(_FAILED_OF.format(one_line(report.sender)) if report.sender else _FAILED)
     for failed in report.failed:
         text = f"    {_indented(failed.text)}\n" if failed.text else ""
-        lines.append(f"  {one_line(failed.address)}\n{text}")
+        lines.append(f"  {_named(failed, 4)}\n{text}")
+    spoken = [failed for failed in report.failed if failed.output]
+    if spoken:
+        attempts = "attempt" if len(spoken) == 1 else "attempts"
+        lines.append(f"\nThe following text was generated during the delivery {attempts}:\n")
+        lines += [f"\n------ {_named(each, 7)} ------\n\n{_spoken(each)}" for each in spoken]
     return _valid(to_bytes("".join(lines)))
+
+
+def _named(failed: FailedRecipient, indent: int) -> str:
+    """How people see a recipient, each further line indented so far."""
+    lines = failed.shown.split("\n") if failed.shown else [failed.address]
+    return ("\n" + " " * indent).join([one_line(line) for line in lines])
+
+
+def _spoken(failed: FailedRecipient) -> str:
+    """What a command said, without control characters and with an end."""
+    lines = failed.output.rstrip("\n").replace("\r\n", "\n").split("\n")
+    return "\n".join(["\t".join(map(one_line, line.split("\t"))) for line in lines]) + "\n"
 
 
 def _indented(text: str) -> str:

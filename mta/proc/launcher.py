@@ -207,7 +207,7 @@ def main(arguments: Sequence[str]) -> int:
     if not inherited.identities.separated:
         roles.drop(inherited.identities.mail)
     else:
-        privilege.seal()
+        privilege.hide()
     launcher = Launcher(inherited)
     process.settle()
     launcher.run()

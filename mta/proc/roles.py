@@ -169,6 +169,13 @@ def drop(who: privilege.Identity) -> None:
     privilege.seal()
 
 
+def drop_to_user(who: privilege.Identity) -> None:
+    """Become a user whose commands shall find what they find when he is logged in: set-id
+    programs, as list managers and procmail are."""
+    privilege.become(who)
+    privilege.hide()
+
+
 def heed_master(
     inherited: Inherited, on_drain: Callable[[float], None], on_reopen: Callable[[], None]
 ) -> bool:

@@ -63,7 +63,10 @@ class Worker:
 
     def run(self) -> int:
         """Become the user, then carry parcels until there are no more."""
-        roles.drop(self.who)
+        if self.transport.runs_commands:
+            roles.drop_to_user(self.who)
+        else:
+            roles.drop(self.who)
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)
         kind = "user" if self.transport.is_local else "remote"
         process.set_title(f"mta: {kind} {self.who.name}")

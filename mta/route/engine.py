@@ -25,7 +25,7 @@ from mta.config.template import Template
 from mta.expand.compile import prepare
 from mta.expand.context import Context
 from mta.expand.run import expand
-from mta.expand.trust import require
+from mta.expand.trust import keep, require
 from mta.route import later, references, variables
 from mta.route.api import (
     DECLINED,
@@ -483,7 +483,7 @@ class _Walk:
                     router.name,
                     child.transport,
                     file=child.text if child.kind == "file" else "",
-                    pipe=child.text[1:] if child.kind == "pipe" else "",
+                    pipe=keep(child.text, child.text[1:]) if child.kind == "pipe" else "",
                 )
             )
 

@@ -107,6 +107,10 @@ class Outcome:
     file: str = ""  # what was written, where the log names it
     is_dsn_relayed: bool = False  # the next host has the wishes and makes the reports
     authenticated: str = ""  # as whom we were known there, for A=
+    told: str | None = None  # what the sender is told in a bounce, if that is not `text`
+    output: str = ""  # what a command said, for the bounce
+    note: str = ""  # for a line of the log of its own
+    freeze: bool = False  # with a deferral: somebody has to look at the message
 
     def about(self, address: str) -> Outcome:
         """The same said of another recipient."""

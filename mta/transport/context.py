@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 
 from mta.config.model import Configuration
 from mta.expand.context import Connection, Context, Message, Place
+from mta.expand.trust import keep
 from mta.lookup.api import Tables
 from mta.mail import header
 from mta.transport.api import Parcel, ParcelRecipient
@@ -19,13 +21,13 @@ from mta.transport.api import Parcel, ParcelRecipient
 def context_for(
     conf: Configuration, tables: Tables, parcel: Parcel, recipient: ParcelRecipient
 ) -> Context:
-    """The context of this delivery for one recipient, the first where there are several."""
+    """The context of this delivery for one recipient, or what several have in common."""
     return Context(
         conf,
         tables,
         connection=_connection(parcel.values),
         message=_message(parcel),
-        place=_place(parcel, recipient),
+        place=_place(parcel, recipient) if len(parcel.recipients) == 1 else _common(parcel),
     )
 
 
@@ -92,7 +94,7 @@ def _place(parcel: Parcel, recipient: ParcelRecipient) -> Place:
         router_name=parcel.router,
         transport_name=parcel.transport,
         address_file=parcel.file,
-        address_pipe=parcel.pipe,
+        address_pipe=keep(parcel.pipe, f"|{parcel.pipe}") if parcel.pipe else "",
         host=host.name if host else "",
         host_address=host.address if host else "",
         host_port=host.port if host else 0,
@@ -100,6 +102,16 @@ def _place(parcel: Parcel, recipient: ParcelRecipient) -> Place:
             name: text for name, text in parcel.values.items() if name.startswith("r_")
         },
     )
+
+
+def _common(parcel: Parcel) -> Place:
+    """What several recipients have in common: the local parts are nobody's."""
+    first = parcel.recipients[0]
+    place = _place(parcel, replace(first, local_part="", prefix="", suffix="", origin=""))
+    place.local_part_data = None
+    if any(recipient.domain != first.domain for recipient in parcel.recipients):
+        place.domain, place.domain_data = "", None
+    return place
 
 
 def _variables(values: dict[str, str], prefix: str) -> dict[str, str]:

@@ -17,8 +17,10 @@ Raises:   ConfigError at load.  A delivery raises TempFail, PermFail, ExpansionF
 from __future__ import annotations
 
 import importlib
+import os
 import pkgutil
 from collections.abc import Callable, Generator, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from mta.base import clock
@@ -31,6 +33,7 @@ from mta.base.errors import (
     is_permanent,
 )
 from mta.base.registry import Registry, suggestion
+from mta.base.trust import Trusted
 from mta.config import kinds
 from mta.config.model import Block, Configuration
 from mta.config.option import Configured, Option, Setting
@@ -38,8 +41,11 @@ from mta.config.template import Template
 from mta.expand.compile import prepare
 from mta.expand.context import Context
 from mta.expand.run import expand, expand_int
+from mta.expand.trust import require
 from mta.transport import drivers, headers, later
 from mta.transport.api import Outcome, Parcel, ParcelRecipient, Result
+from mta.transport.command import CommandLine, arguments, command_line
+from mta.transport.filter import filtered
 from mta.transport.writing import Stream
 
 Stages = Generator[None, None, list[Outcome]]
@@ -87,12 +93,26 @@ class Transport(Configured):
     )
     disable_logging = Option(kinds.boolean, "false", "Log nothing when a delivery succeeds.")
     debug_print = Option(kinds.expanded, "", "Shown when debugging.")
+    body_only = Option(kinds.boolean, "false", "Leave the headers out.")
+    headers_only = Option(kinds.boolean, "false", "Leave the body out.")
+    transport_filter = Option(
+        kinds.expanded, "", "A command that the message goes through on its way."
+    )
+    transport_filter_timeout = Option(kinds.time, "5m", "How long that may take.")
 
     def __init__(self, block: Block) -> None:
         super().__init__(list(block.settings))
         self.name = block.name
         self.driver = block.driver
         self.block = block
+        option = self.transport_filter
+        self.filter_line = command_line(option) if option else None
+        self._opened: list[int] = []  # bodies that a filter made, until the round ends
+
+    @property
+    def runs_commands(self) -> bool:
+        """True if a delivery runs commands that its user may run: set-id ones, too."""
+        return self.is_local and self.filter_line is not None
 
     def check(self) -> None:
         """Raise ConfigError for options that do not go together."""
@@ -129,12 +149,63 @@ class Transport(Configured):
         changed = self.value(ctx, self.return_path, "return_path")
         return parcel.sender if changed is None else changed
 
+    def checked_path(self, text: str, name: str) -> Trusted:
+        """A path that an option gave, in which no stranger may have had a say."""
+        where = self.where.get(name)
+        return require(text, f"file or directory name for {self.name} transport", where)
+
+    def settle(self, ctx: Context) -> None:
+        """Take the home that an option names, and go to the current directory: the one that an
+        option names, or home, or the root."""
+        home = self.value(ctx, self.home_directory, "home_directory")
+        if home:
+            ctx.place.home = self.checked_path(home, "home_directory")
+        current = self.value(ctx, self.current_directory, "current_directory")
+        place = self.checked_path(current, "current_directory") if current else ctx.place.home
+        try:
+            os.chdir(place or "/")
+        except OSError as error:
+            reason = f"failed to chdir to {place}"
+            raise TempFail(reason, code=error.errno or 0) from error
+
     def stream(self, ctx: Context, parcel: Parcel, return_path: str) -> Stream:
-        """The message with the headers that this transport gives it.
+        """The message as this transport sends it: with its headers, or without them or without
+        the body, and through its filter.
 
         Raises PermFail if it is too large.
         """
         self._check_size(ctx, parcel)
+        stream = self._whole(ctx, parcel, return_path)
+        if self.body_only:
+            stream = replace(stream, headers=b"", between=b"")
+        elif self.headers_only:
+            stream = replace(stream, body_size=0)
+        if self.filter_line is not None:
+            stream = self._filtered(ctx, parcel, stream, self.filter_line)
+        return stream
+
+    def _filtered(
+        self, ctx: Context, parcel: Parcel, stream: Stream, line: CommandLine
+    ) -> Stream:
+        """What the transport's filter makes of the message."""
+        addresses = [recipient.address for recipient in parcel.recipients]
+        try:
+            words = arguments(ctx, line, addresses, "transport filter")
+        except TempFail as failure:
+            raise TempFail(failure.text, code=-1) from failure
+        if words in ([], [""]):
+            return stream
+        changed = filtered(stream, words, self.transport_filter_timeout)
+        self._opened.append(changed.body)
+        return changed
+
+    def end_round(self) -> None:
+        """Give up what was opened for the deliveries of one round."""
+        while self._opened:
+            os.close(self._opened.pop())
+
+    def _whole(self, ctx: Context, parcel: Parcel, return_path: str) -> Stream:
+        """The message with the headers that this transport gives it."""
         unwanted = list(parcel.headers_remove)
         unwanted += headers.names(self.value(ctx, self.headers_remove, "headers_remove") or "")
         block = headers.without(parcel.headers, unwanted)
@@ -187,7 +258,10 @@ def carry(
     under_way = {
         number: _delivering(transport, context, parcel) for number, parcel in enumerate(given)
     }
-    _bring_to_an_end(under_way, results)
+    try:
+        _bring_to_an_end(under_way, results)
+    finally:
+        transport.end_round()
 
 
 def _bring_to_an_end(under_way: dict[int, Stages], results: dict[int, list[Outcome]]) -> None:
@@ -224,6 +298,7 @@ def _delivering(
         return for_all(parcel, defer)
     except PermFail as failure:
         fail = Outcome("", Result.FAIL, failure.text, failure.status, failure.code)
+        fail = replace(fail, told=failure.told)
         return for_all(parcel, fail)
     except OSError as error:
         result, status = Result.DEFER, "4.3.0"
@@ -280,6 +355,11 @@ def _make(block: Block) -> Transport:
     for setting in block.settings:
         _refuse_later(block, setting, list(options))
     made = cls(block)
+    if made.body_only and made.headers_only:
+        raise ConfigError(
+            block.where,
+            f"{block.name} transport: body_only and headers_only are mutually exclusive",
+        )
     made.check()
     return made
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from mta.base.text import words
 
-DRIVERS = ("autoreply", "lmtp", "pipe", "queuefile")
+DRIVERS = ("autoreply", "lmtp", "queuefile")
 
 GENERIC = frozenset(
     words("""
-    body_only event_action headers_only headers_rewrite max_parallel retry_use_local_part
-    shadow_condition shadow_transport transport_filter transport_filter_timeout
+    event_action headers_rewrite max_parallel retry_use_local_part
+    shadow_condition shadow_transport
     """)
 )
 
@@ -31,6 +31,7 @@ OF_DRIVER = {
         use_fcntl_lock use_flock_lock use_lockfile use_mbx_lock
         """)
     ),
+    "pipe": frozenset(words("pipe_as_creator use_classresources")),
     "smtp": frozenset(
         words("""
         address_retry_include_sender arc_sign

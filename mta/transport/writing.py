@@ -32,11 +32,17 @@ class Stream:
     body: int
     body_offset: int
     body_size: int
+    between: bytes = b"\n"  # the empty line behind the headers, where both are sent
+
+    @property
+    def head(self) -> bytes:
+        """What comes before the body."""
+        return self.headers + self.between
 
     @property
     def size(self) -> int:
         """Octets in the form that a file gets."""
-        return len(self.headers) + 1 + self.body_size
+        return len(self.headers) + len(self.between) + self.body_size
 
     def wire_size(self) -> int:
         """About how many octets SMTP will carry; exact where the body is short."""
@@ -51,7 +57,7 @@ class Stream:
 def chunks(stream: Stream) -> Iterator[bytes]:
     """The whole message as it is: the headers and the first of the body together."""
     done = min(stream.body_size, CHUNK)
-    yield stream.headers + b"\n" + _read(stream, 0, done)
+    yield stream.head + _read(stream, 0, done)
     while done < stream.body_size:
         part = min(stream.body_size - done, CHUNK)
         yield _read(stream, done, part)
@@ -113,7 +119,7 @@ def to_file(stream: Stream, out: int) -> int:
         for chunk in chunks(stream):
             write_all(out, chunk)
         return stream.size
-    write_all(out, stream.headers + b"\n")
+    write_all(out, stream.head)
     done = _copy(stream, out)
     while done < stream.body_size:
         part = min(stream.body_size - done, CHUNK)

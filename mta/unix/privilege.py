@@ -76,9 +76,17 @@ def seal() -> None:
     Called after `become`, as a change of uid resets what the kernel allows to be dumped.
     Where the kernel lacks something nothing is lost but depth.
     """
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
-    libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    hide()
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+
+
+def hide() -> None:
+    """Make this process undumpable.
+
+    All that can be done to one whose children may run set-id programs: what takes that away is
+    inherited, and nobody gets it back.
+    """
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def drop_capabilities() -> None:

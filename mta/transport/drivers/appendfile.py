@@ -18,7 +18,6 @@ from mta.config import kinds
 from mta.config.model import Block
 from mta.config.option import Option
 from mta.expand.context import Context
-from mta.expand.trust import require
 from mta.transport.api import Outcome, Parcel, Result
 from mta.transport.engine import Stages, Transport, for_all, transport
 from mta.transport.maildir import Maildir, open_maildir
@@ -67,7 +66,7 @@ class Appendfile(Transport):
 
     def deliver(self, ctx: Context, parcel: Parcel) -> Stages:
         """Write the message once, for all recipients of the parcel."""
-        self._settle(ctx)
+        self.settle(ctx)
         path = self._path(ctx, parcel)
         stream = self.stream(ctx, parcel, self.sender(ctx, parcel))
         maildir = self._begin(path, ctx.place.home)
@@ -80,23 +79,6 @@ class Appendfile(Transport):
             self._end(path)
         return for_all(parcel, Outcome("", Result.DONE, file=parcel.file))
 
-    def _settle(self, ctx: Context) -> None:
-        """Take the home and the current directory that the options name."""
-        home = self.value(ctx, self.home_directory, "home_directory")
-        if home:
-            ctx.place.home = self._trusted(home, "home_directory")
-        current = self.value(ctx, self.current_directory, "current_directory")
-        if current:
-            try:
-                os.chdir(self._trusted(current, "current_directory"))
-            except OSError as error:
-                reason = f"unable to change to directory {current}: {describe(error)}"
-                raise TempFail(reason, code=error.errno or 0) from error
-
-    def _trusted(self, text: str, name: str) -> Trusted:
-        where = self.where.get(name)
-        return require(text, f"file or directory name for {self.name} transport", where)
-
     def _path(self, ctx: Context, parcel: Parcel) -> Trusted:
         """The Maildir: what a redirection named, or the transport's own."""
         if parcel.file:
@@ -107,7 +89,7 @@ class Appendfile(Transport):
             raise TempFail(
                 f"Mandatory file or directory option missing from {self.name} transport"
             )
-        path = self._trusted(text, "directory")
+        path = self.checked_path(text, "directory")
         if not path.startswith("/"):
             raise TempFail(
                 f'appendfile: file or directory name "{path}" is not absolute',

@@ -48,6 +48,12 @@ def configuration(text: str) -> Configuration:
     )
 
 
+@pytest.fixture(autouse=True)
+def _here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Transports go to the home of their user; the tests stay where they are."""
+    monkeypatch.chdir(".")
+
+
 @pytest.fixture
 def load() -> Callable[[str], Transport]:
     """The transport t1 of `begin transports`, from the lines of its options."""

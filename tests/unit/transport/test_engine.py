@@ -18,7 +18,7 @@ Load = Callable[[str], Transport]
     ("options", "words"),
     [
         ("driver = apendfile", "cannot find transport driver .*did you mean 'appendfile'"),
-        ("driver = pipe", 'driver "pipe" is not supported yet'),
+        ("driver = queuefile", 'driver "queuefile" is not supported yet'),
         ("driver = appendfile\nfile = /x", r'mta.conf:5: .*"file" is not supported yet'),
         ("driver = smtp\nno_tls_tempfail_tryclear", "is not supported yet"),
         ("driver = appendfile\ndirectry = /x", "unknown .*did you mean 'directory'"),
@@ -41,4 +41,4 @@ def test_no_option_is_both_supported_and_announced_for_later() -> None:
 
 def test_every_driver_is_named_like_its_file() -> None:
     engine.load_all()
-    assert DRIVERS.names() == ["appendfile", "smtp"]
+    assert DRIVERS.names() == ["appendfile", "pipe", "smtp"]
