@@ -22,6 +22,7 @@ from mta.transport.api import Parcel, ParcelRecipient
 from mta.transport.engine import Transport
 
 MOST_RECIPIENTS = 1000  # of a parcel whatever the transport says
+_Owner = tuple[str, str, bool]  # user, group, and whether all his groups
 
 
 @value
@@ -57,8 +58,8 @@ def sender_of(item: Item, sender: str) -> str:
 def local_batches(
     ctx: Context, whole: Whole, transports: dict[str, Transport], items: list[Item]
 ) -> list[Batch]:
-    """The batches of local deliveries."""
-    batches: list[Batch] = []
+    """The batches of local deliveries, in the order in which the first of each stands."""
+    groups: dict[object, tuple[_Owner, list[Item]]] = {}
     for item in items:
         transport = transports[item.transport]
         ctx.place = place_of(item.address, item.router, item.transport)
@@ -69,12 +70,46 @@ def local_batches(
         except TempFail as error:
             item.set(State.DEFERRED, error.text, error.code)
         else:
-            parcel = _parcel(whole, [item], ())
-            batches.append(Batch(Job(parcel, *owner, transport.is_brief), (item,)))
+            shared = _shared(ctx, transport, item, whole.sender)
+            key = item if shared is None else (owner, shared)
+            groups.setdefault(key, (owner, []))[1].append(item)
+    batches: list[Batch] = []
+    for owner, group in groups.values():
+        transport = transports[group[0].transport]
+        most = transport.most_in_batch
+        for start in range(0, len(group), most):
+            some = group[start : start + most]
+            parcel = _parcel(whole, some, some[0].hosts)
+            batches.append(Batch(Job(parcel, *owner, transport.is_brief), tuple(some)))
     return batches
 
 
-def _owner(ctx: Context, transport: Transport, address: Address) -> tuple[str, str, bool]:
+def _shared(ctx: Context, transport: Transport, item: Item, sender: str) -> object:
+    """What local deliveries must have in common to go together; None for one that goes alone.
+
+    As Exim has it: nothing goes together where an option speaks of the local part, nor where
+    batch_id cannot be expanded.
+    """
+    if transport.most_in_batch <= 1 or transport.speaks_of("local_part"):
+        return None
+    try:
+        batch_id = expand(ctx, transport.batch_id) if transport.batch_id is not None else ""
+    except (ExpansionFail, TempFail):
+        return None
+    address = item.address
+    return (
+        item.transport,
+        sender_of(item, sender),
+        address.headers_add,
+        address.headers_remove,
+        item.hosts[:1],
+        (item.file, item.pipe),
+        address.domain if transport.speaks_of("domain") else "",
+        batch_id,
+    )
+
+
+def _owner(ctx: Context, transport: Transport, address: Address) -> _Owner:
     """User, group and whether all his groups: the transport's word counts before the
     router's.  Raises ExpansionFail, TempFail."""
     owner = address.owner

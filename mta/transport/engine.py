@@ -19,6 +19,7 @@ from __future__ import annotations
 import importlib
 import os
 import pkgutil
+import re
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from typing import TypeVar
@@ -38,7 +39,7 @@ from mta.config import kinds
 from mta.config.model import Block, Configuration
 from mta.config.option import Configured, Option, Setting
 from mta.config.template import Template
-from mta.expand.compile import prepare
+from mta.expand.compile import prepare, templates
 from mta.expand.context import Context
 from mta.expand.run import expand, expand_int
 from mta.expand.trust import require
@@ -50,6 +51,7 @@ from mta.transport.writing import Stream
 
 Stages = Generator[None, None, list[Outcome]]
 
+MOST_IN_BATCH = 1000
 EXPANSION_FAILED = -27  # the number that Exim's retry records have for it
 
 
@@ -100,6 +102,8 @@ class Transport(Configured):
     )
     transport_filter_timeout = Option(kinds.time, "5m", "How long that may take.")
 
+    batch_id: Template | None = None
+
     def __init__(self, block: Block) -> None:
         super().__init__(list(block.settings))
         self.name = block.name
@@ -108,6 +112,16 @@ class Transport(Configured):
         option = self.transport_filter
         self.filter_line = command_line(option) if option else None
         self._opened: list[int] = []  # bodies that a filter made, until the round ends
+
+    @property
+    def most_in_batch(self) -> int:
+        """The most recipients of one message that share a local delivery."""
+        return max(1, min(getattr(self, "batch_max", 1), MOST_IN_BATCH))
+
+    def speaks_of(self, variable: str) -> bool:
+        """True if an option says $variable, or the name of another one that begins so."""
+        mentions = re.compile(r"\$\{?" + variable)
+        return any(mentions.search(each.text) for each in templates(self))
 
     @property
     def runs_commands(self) -> bool:
