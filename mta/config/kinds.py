@@ -8,7 +8,7 @@ from mta.base.errors import ConfigError, Where
 from mta.base.text import SPACES, is_number, lower, upper
 from mta.base.trust import Trusted
 from mta.config.option import DEFAULT, BadValue, Kind
-from mta.config.template import Template, template
+from mta.config.template import Template, Unexpanded, template
 
 _MULTIPLIERS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _UNITS = {"w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1}
@@ -199,6 +199,10 @@ expanded: Kind[Template | None] = Kind(
 expanded_or_empty: Kind[Template | None] = Kind(
     "string, expanded",
     lambda text, where: template(text, where) if text or where is not DEFAULT else None,
+# A command: split into words first, and each word expanded by itself when it is used.
+command: Kind[Unexpanded | None] = Kind(
+    "command, expanded",
+    lambda text, where: Unexpanded(Trusted(text), where) if text else None,
     lambda value: value.text if value else "",
 )
 

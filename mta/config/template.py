@@ -17,6 +17,14 @@ class Template:
     program: object = field(default=None, repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Unexpanded:
+    """Text that is split first and whose parts are then expanded, and the place of it."""
+
+    text: Trusted
+    where: Where
+
+
 def template(text: str, where: Where) -> Template:
     """The administrator's text as a template; what he wrote is trusted."""
     return Template(Trusted(text), where)

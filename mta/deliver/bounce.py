@@ -30,6 +30,7 @@ from mta.log import events
 from mta.log.sink import Log
 from mta.lookup.api import Tables
 from mta.mail import date, dsn, header
+from mta.route.api import Address
 from mta.spool import writer
 from mta.spool.envelope import DSN_LAST_HOP, Envelope, Recipient
 from mta.spool.ids import Ticks

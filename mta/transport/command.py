@@ -18,7 +18,7 @@ from mta.base.errors import ExpansionFail, PermFail, TempFail
 from mta.base.text import BLANKS, SPACES
 from mta.base.trust import is_trusted
 from mta.base.values import value
-from mta.config.template import Template, template
+from mta.config.template import Template, Unexpanded, template
 from mta.expand.context import Context
 from mta.expand.run import expand
 
@@ -32,13 +32,16 @@ class CommandLine:
     """A command of the configuration, its words ready to be expanded."""
 
     text: str
-    words: tuple[Template, ...]
+    words: tuple[Template | str, ...]  # $pipe_addresses and $address_pipe are no templates
 
 
-def command_line(option: Template) -> CommandLine:
+def command_line(option: Unexpanded) -> CommandLine:
     """The command line that an option holds."""
-    words = tuple(template(word, option.where) for word in split(option.text))
-    return CommandLine(option.text, words)
+    words: list[Template | str] = []
+    for word in split(option.text):
+        is_special = word in (*_ADDRESSES, *_ADDRESS_PIPE)
+        words.append(word if is_special else template(word, option.where))
+    return CommandLine(option.text, tuple(words))
 
 
 def split(text: str) -> list[str]:
@@ -109,16 +112,14 @@ def arguments(
     """The arguments that a command line gives here; `what` names its owner in errors.
 
     `address_pipe` are the words of a command that a redirection named, for a command line
-    that wraps it.
+    that wraps it; without such a command $address_pipe is nothing.
     """
     made: list[str] = []
     for word in line.words:
-        if word.text in _ADDRESSES:
-            made += addresses
-        elif address_pipe and word.text in _ADDRESS_PIPE:
-            made += address_pipe
-        else:
+        if isinstance(word, Template):
             made.append(_argument(ctx, word, line, len(made), what))
+        else:
+            made += addresses if word in _ADDRESSES else address_pipe
     if any("\0" in each for each in made):
         raise PermFail(f"NUL in an argument for {what} command")
     return made

@@ -98,7 +98,7 @@ class Transport(Configured):
     body_only = Option(kinds.boolean, "false", "Leave the headers out.")
     headers_only = Option(kinds.boolean, "false", "Leave the body out.")
     transport_filter = Option(
-        kinds.expanded, "", "A command that the message goes through on its way."
+        kinds.command, "", "A command that the message goes through on its way."
     )
     transport_filter_timeout = Option(kinds.time, "5m", "How long that may take.")
 

@@ -93,6 +93,7 @@ def run(command: Command, given: Iterable[bytes], *, seconds: float, limit: int)
 
     0 `seconds` are no limit.  A command that does not read what it is given is not blamed.
     """
+    deadline = clock.monotonic() + seconds if seconds else 0.0
     theirs_in, ours_in = os.pipe()
     ours_out, theirs_out = os.pipe()
     try:
@@ -105,7 +106,6 @@ def run(command: Command, given: Iterable[bytes], *, seconds: float, limit: int)
         for fd in (theirs_in, theirs_out):
             os.close(fd)
     with _Conversation(pid, ours_in, ours_out, limit) as conversation:
-        deadline = clock.monotonic() + seconds if seconds else 0.0
         return conversation.hold(iter(given), deadline)
 
 

@@ -22,6 +22,7 @@ from mta.base.trust import Trusted, is_trusted
 from mta.config import kinds
 from mta.config.model import Block
 from mta.config.option import Option
+from mta.config.template import template
 from mta.expand.context import Context
 from mta.expand.run import expand
 from mta.expand.split import split_list
@@ -67,7 +68,7 @@ _MEANINGS = {
 class Pipe(Transport):
     """Hand messages to commands."""
 
-    command = Option(kinds.expanded, "", "The command, unless a redirection named it.")
+    command = Option(kinds.command, "", "The command, unless a redirection named it.")
     force_command = Option(
         kinds.boolean, "false", "Run `command` even for addresses that name a command."
     )
@@ -124,6 +125,9 @@ class Pipe(Transport):
     def __init__(self, block: Block) -> None:
         super().__init__(block)
         self.line = lines.command_line(self.command) if self.command else None
+        self.script = None  # for the shell
+        if self.use_shell and self.command:
+            self.script = template(self.command.text, self.command.where)
         self.temporary = frozenset(_codes(self.temp_errors))
         if self.use_bsmtp:
             unset = {"message_prefix", "message_suffix"} - set(self.where)
@@ -213,6 +217,7 @@ class _Delivery:
             arguments = lines.split(named)
         else:
             addresses = [recipient.address for recipient in self.parcel.recipients]
+            addresses = [f"|{named}"] if named else addresses
             wrapped = lines.split(named)
             arguments = lines.arguments(
                 self.ctx, line, addresses, self.what, address_pipe=wrapped
@@ -232,7 +237,7 @@ class _Delivery:
 
     def _whole(self) -> str:
         """The command line for the shell."""
-        option = self.pipe.command
+        option = self.pipe.script
         assert option is not None
         try:
             text = expand(self.ctx, option)

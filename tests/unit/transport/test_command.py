@@ -8,7 +8,7 @@ import pytest
 
 from mta.base.errors import PermFail, TempFail, Where
 from mta.base.trust import Trusted
-from mta.config.template import template
+from mta.config.template import Unexpanded
 from mta.expand.context import Context, Place
 from mta.lookup.api import Tables
 from mta.transport.command import arguments, command_line, find, require_permitted, split
@@ -24,7 +24,7 @@ def given() -> Callable[..., list[str]]:
     ctx = Context(configuration("primary_hostname = mx.example.org"), Tables(), place=PLACE)
 
     def make(text: str, **how: list[str]) -> list[str]:
-        line = command_line(template(text, HERE))
+        line = command_line(Unexpanded(Trusted(text), HERE))
         return arguments(ctx, line, ["x y@a", "z@b"], "t1 transport", **how)
 
     return make

@@ -395,13 +395,20 @@ def instantly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mta.base.clock.monotonic", lambda: float(next(times)))
 
 
+@pytest.fixture
+def mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file; much time passes when a command has made it."""
+    made = tmp_path / "mark"
+    monkeypatch.setattr("mta.base.clock.monotonic", lambda: 1e6 if made.exists() else 0.0)
+    return made
+
+
 def test_a_command_that_takes_too_long_is_killed_with_its_children(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, tmp_path: Path, mark: Path
 ) -> None:
-    pipe, mark = tmp_path / "pipe", tmp_path / "mark"
+    pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
-    monkeypatch.setattr("mta.base.clock.monotonic", lambda: 1e6 if mark.exists() else 0.0)
     outcome = run(f"exec 3>{pipe}; sleep 1000 & touch {mark}; echo; sleep 1000")
     assert meaning(outcome) == (Result.FAIL, "pipe delivery process timed out")
     assert outcome.told == "local delivery failed"
