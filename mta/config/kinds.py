@@ -199,6 +199,9 @@ expanded: Kind[Template | None] = Kind(
 expanded_or_empty: Kind[Template | None] = Kind(
     "string, expanded",
     lambda text, where: template(text, where) if text or where is not DEFAULT else None,
+    lambda value: value.text if value else "",
+)
+
 # A command: split into words first, and each word expanded by itself when it is used.
 command: Kind[Unexpanded | None] = Kind(
     "command, expanded",

@@ -78,7 +78,8 @@ def delivered(
     angle brackets where the two differ.
     """
     mark = "->" if along else "=>"
-    said = f' C="{confirmation}"' if confirmation else ""
+    escaped = confirmation.replace("\\", "\\\\").replace('"', '\\"')
+    said = f' C="{escaped}"' if confirmation else ""
     shown = _fields(R=router, T=transport, H=host, A=authenticated)
     log.main(f"{message_id} {mark} {address}{shown}{said}")
 

@@ -156,10 +156,10 @@ class Client:
         )
         return Answer(heard.code, heard.status, text)
 
-    def hello(self, name: str, seconds: float) -> Answer:
-        """Say EHLO and take note of what the server offers."""
+    def hello(self, name: str, seconds: float, verb: str = "EHLO") -> Answer:
+        """Say EHLO, or LHLO, and take note of what the server offers."""
         self.features = Features()
-        answer = self.command(f"EHLO {name}", seconds)
+        answer = self.command(f"{verb} {name}", seconds)
         if answer.kind == 2:
             self.features = read_features(answer)
         return answer

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from mta.base.text import words
 
-DRIVERS = ("autoreply", "lmtp", "queuefile")
+DRIVERS = ("autoreply", "queuefile")
 
 GENERIC = frozenset(
     words("""
@@ -44,8 +44,8 @@ OF_DRIVER = {
         hosts_override hosts_pipe_connect hosts_require_alpn
         hosts_require_dane hosts_require_ocsp hosts_require_tls
         hosts_request_ocsp hosts_try_chunking hosts_try_dane
-        hosts_try_fastopen hosts_try_prdr hosts_verify_avoid_tls lmtp_ignore_quota
-        message_linelength_limit protocol retry_include_ip_address serialize_hosts socks_proxy
+        hosts_try_fastopen hosts_try_prdr hosts_verify_avoid_tls
+        message_linelength_limit retry_include_ip_address serialize_hosts socks_proxy
         tls_alpn tls_certificate tls_crl tls_dh_min_bits tls_privatekey tls_require_ciphers
         tls_resumption_hosts tls_sni tls_tempfail_tryclear tls_try_verify_hosts
         tls_verify_cert_hostnames tls_verify_certificates tls_verify_hosts utf8_downconvert

@@ -60,6 +60,7 @@ class Place:
     interface: str
     helo: str
     identity: bytes = b""  # what smtp_auth makes of whom we say that we are
+    is_lmtp: bool = False  # RFC 2033
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,7 @@ class Mail:
     wishes: dict[str, str] = field(default_factory=dict)
     author: str = ""
     forced: bool = False
+    ignore_quota: bool = False  # LMTP only
 
 
 class Stopped(MtaError):
@@ -165,10 +167,14 @@ class Session:
         try:
             answer = self._client.answer(wait)
             if answer.kind == 2:
-                said = f"EHLO {helo}"
-                answer = self._client.hello(helo, wait)
-                if answer.kind != 2 and answer.code != _CLOSING:
-                    said, seen = f"HELO {helo}", f" (EHLO response was: {_line(answer)})"
+                verb = "LHLO" if self.place.is_lmtp else "EHLO"
+                said = f"{verb} {helo}"
+                answer = self._client.hello(helo, wait, verb)
+                if answer.kind != 2 and answer.code != _CLOSING and verb == "EHLO":
+                    said, seen = (
+                        f"HELO {helo}",
+                        f" (EHLO response was: {one_line_answer(answer)})",
+                    )
                     answer = self._client.command(said, wait)
         except Broken as broken:
             raise self._lost(broken, said + seen) from broken
@@ -212,10 +218,7 @@ class Session:
         said = f"MAIL FROM:<{mail.sender}>{self._parameters(mail)}"
         commands = [
             command_line(said),
-            *(
-                command_line(f"RCPT TO:<{address}>{self._wishes(mail, key)}")
-                for key, address in mail.recipients
-            ),
+            *(command_line(self._recipient(mail, *each)) for each in mail.recipients),
             b"DATA\r\n",
         ]
         self._send_ahead(commands, said)
@@ -250,6 +253,11 @@ class Session:
         if not mail.wishes or not self._client.features.has("DSN"):
             return ""
         return mail.wishes.get(key, "")
+
+    def _recipient(self, mail: Mail, key: str, address: str) -> str:
+        quota = mail.ignore_quota and self._client.features.has("IGNOREQUOTA")
+        words = self._wishes(mail, key) + (" IGNOREQUOTA" if quota else "")
+        return f"RCPT TO:<{address}>{words}"
 
     def _send_ahead(self, commands: list[bytes], said: str) -> None:
         """With PIPELINING everything up to DATA goes out in one write.  RFC 2920"""
@@ -349,6 +357,9 @@ class Session:
             outcome = replace(self._refused(answer, said, DATA_4XX), message_error=True)
             raise Stopped(outcome, usable=answer.kind > 3 and answer.code != _CLOSING)
         written = self._send_body(stream)
+        if self.place.is_lmtp:
+            self._take_answers(accepted, written, done)
+            return
         said = "end of data"
         try:
             answer = self._client.answer(self._times.final)
@@ -359,14 +370,34 @@ class Session:
             outcome = replace(self._refused(answer, said, DATA_4XX), message_error=True)
             raise Stopped(outcome, usable=answer.code != _CLOSING)
         self._needs_reset = False
-        # In confirmations the log shows the backslash itself, too.
-        confirmation = answer.text.replace("\n", "\\\\n")
+        confirmation = one_line_answer(answer)
         taken = self._outcome(Result.DONE, confirmation, status=answer.status)
         if self.authenticated:
             taken = replace(taken, authenticated=self.authenticated)
         if self._client.features.has("DSN"):
             taken = replace(taken, is_dsn_relayed=True)
         done.update((key, replace(taken, address=key)) for key in accepted)
+
+    def _take_answers(
+        self, accepted: list[str], written: int, done: dict[str, Outcome]
+    ) -> None:
+        """LMTP has an answer for each recipient, in their order.  RFC 2033 4.2"""
+        for key in accepted:
+            try:
+                answer = self._client.answer(self._times.final)
+            except Broken as broken:
+                outcome = self._broken(broken, "end of data", written)
+                raise Stopped(replace(outcome, message_error=True), in_doubt=True) from broken
+            text = one_line_answer(answer)
+            if answer.kind == 2:
+                outcome = self._outcome(Result.DONE, text, status=answer.status)
+                relays = self._client.features.has("DSN")
+                outcome = replace(outcome, is_dsn_relayed=relays)
+            else:
+                refused = self._refused(answer, "DATA")
+                outcome = replace(refused, text=f"LMTP error after DATA: {text}")
+            done[key] = replace(outcome, address=key)
+        self._needs_reset = any(done[key].result is not Result.DONE for key in accepted)
 
     def _send_body(self, stream: Stream) -> int:
         """Send the message with its final dot; the octets written."""
@@ -417,7 +448,7 @@ class Session:
 
     def _refused(self, answer: Answer, said: str, code: int = 0) -> Outcome:
         """The outcome of an answer that is not yes."""
-        text = f"SMTP error from remote mail server after {said}: {_line(answer)}"
+        text = f"SMTP error from remote mail server after {said}: {one_line_answer(answer)}"
         result = Result.FAIL if answer.kind == 5 else Result.DEFER
         number = 0 if answer.kind == 5 else code
         outcome = self._outcome(result, text, status=answer.status, code=number)
@@ -447,6 +478,16 @@ class Session:
         return Stopped(outcome, remarks=remarks)
 
 
-def _line(answer: Answer) -> str:
+def one_line_answer(answer: Answer) -> str:
     """An answer in one line, the line ends shown."""
     return answer.text.replace("\n", "\\n")
+
+
+def is_one_word(address: str) -> bool:
+    """True if an address can stand between angle brackets in a command."""
+    return not any(character in address for character in "\r\n\0<>") or _quoted(address)
+
+
+def _quoted(address: str) -> bool:
+    """Angle brackets may stand in a quoted local part, line ends nowhere."""
+    return address.startswith('"') and not any(each in address for each in "\r\n\0")

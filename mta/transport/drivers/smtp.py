@@ -33,7 +33,15 @@ from mta.spool.envelope import DSN_LAST_HOP, DSN_NEVER, DSN_WISHES
 from mta.transport.api import Outcome, Parcel, ParcelRecipient, Result
 from mta.transport.engine import Transport, transport
 from mta.transport.smtp_auth import AUTH_FAIL, Wish, identity, wish_for
-from mta.transport.smtp_session import DATA_4XX, Mail, Place, Session, Stopped, Timeouts
+from mta.transport.smtp_session import (
+    DATA_4XX,
+    Mail,
+    Place,
+    Session,
+    Stopped,
+    Timeouts,
+    is_one_word,
+)
 
 # The numbers that Exim's retry records have for these.
 UNKNOWN_HOST = -32
@@ -41,6 +49,7 @@ HOST_IS_LOCAL = -50
 
 ENDLESS = 3600.0  # seconds; what "no limit" means
 IDLE = 5.0  # seconds for which a connection is kept
+LMTP_PORT = "24"  # /etc/services does not have it everywhere
 LOOKUP = 30.0  # seconds that finding the addresses of a host may take
 KEPT_NAMES = 60.0  # seconds for which they are remembered
 MOST_NAMES = 200
@@ -61,6 +70,10 @@ class Smtp(Transport):
     )
     allow_localhost = Option(
         kinds.boolean, "false", "Let an entry of `hosts` be this host itself."
+    )
+    protocol = Option(kinds.string, "smtp", "What is spoken: smtp or lmtp.")
+    lmtp_ignore_quota = Option(
+        kinds.boolean, "false", "Ask an LMTP server that can do that to ignore quotas."
     )
     port = Option(kinds.expanded, "smtp", "The port, by number or name.")
     interface = Option(
@@ -106,12 +119,22 @@ class Smtp(Transport):
 
     def __init__(self, block: Block) -> None:
         super().__init__(block)
+        self.is_lmtp = self.protocol == "lmtp"
         self.known_names: dict[str, tuple[float, list[str]]] = {}
 
     def use(self, conf: Configuration) -> None:
         """Take the authenticators, if a server could be told who we are."""
         if self.hosts_try_auth is not None or self.hosts_require_auth is not None:
             self.authenticators = clients(load_authenticators(conf))
+
+    def check(self) -> None:
+        """Only some protocols are spoken."""
+        if self.protocol not in ("smtp", "lmtp"):
+            raise ConfigError(
+                self.where.get("protocol"),
+                f'transport {self.name}: protocol "{self.protocol}" is not supported yet',
+                "use smtp or lmtp",
+            )
 
     def deliver(self, ctx: Context, parcel: Parcel) -> list[Outcome]:
         """Try host after host until each recipient has been taken or refused."""
@@ -200,7 +223,10 @@ class _Delivery:
         self.deferred_here: set[str] = set()
         self.left = self._addressed()
         self.helo = self._text(ctx, smtp.helo_data, "helo_data")
-        self.port = self._port(self._text(ctx, smtp.port, "port"))
+        port = self._text(ctx, smtp.port, "port")
+        if smtp.is_lmtp and "port" not in smtp.where:
+            port = LMTP_PORT
+        self.port = self._port(port)
         self.interfaces = interfaces.split(self._text(ctx, smtp.interface, "interface"))
         self.targets = list(parcel.hosts) or self._own_hosts(ctx)
         sender = smtp.sender(ctx, parcel)
@@ -209,8 +235,11 @@ class _Delivery:
         stream = smtp.stream(ctx, parcel, sender)
         size = None if smtp.size_addition < 0 else stream.wire_size() + smtp.size_addition
         author, force = self._author(ctx), smtp.authenticated_sender_force
+        quota = smtp.is_lmtp and smtp.lmtp_ignore_quota
         wishes = wishes_of(parcel)
-        self.mail = Mail(sender, (), stream, size, parcel.is_8bit, wishes, author, force)
+        self.mail = Mail(
+            sender, (), stream, size, parcel.is_8bit, wishes, author, force, quota
+        )
 
     def run(self) -> list[Outcome]:
         """The outcomes: notes about hosts first, then one for each recipient."""
@@ -305,7 +334,10 @@ class _Delivery:
         family = family_of(address)
         own = [each for each in self.interfaces if family_of(each) == family]
         port = host.port or self.port
-        place = Place(host.name, address, port, own[0] if own else "", self.helo)
+        interface = own[0] if own else ""
+        place = Place(
+            host.name, address, port, interface, self.helo, is_lmtp=self.smtp.is_lmtp
+        )
         wish = self._wish(place)
         return replace(place, identity=identity(wish)) if wish else place
 
@@ -497,13 +529,3 @@ def _wishes_for(recipient: ParcelRecipient) -> str:
     if original and xtext.is_original_recipient(original):
         words += f" ORCPT={original}"
     return words
-
-
-def is_one_word(address: str) -> bool:
-    """True if an address can stand between angle brackets in a command."""
-    return not any(character in address for character in "\r\n\0<>") or _quoted(address)
-
-
-def _quoted(address: str) -> bool:
-    """Angle brackets may stand in a quoted local part, line ends nowhere."""
-    return address.startswith('"') and not any(each in address for each in "\r\n\0")

@@ -50,6 +50,19 @@ class Servers:
         theirs.close()
         return Link(ours)
 
+    def listen(self, path: Path, script: tuple[str, ...]) -> None:
+        """Follow a script in the one connection to a UNIX socket of this path."""
+        note = self.directory / f"heard{len(self.children)}"
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(str(path))
+            listening.listen(1)
+
+            def work() -> None:
+                theirs, _ = listening.accept()
+                _serve(listening, theirs, script, note)
+
+            self.children.append(run_child(work))
+
     def heard(self, number: int = 0) -> list[str]:
         """What the client said in a connection that is over."""
         os.waitpid(self.children[number], 0)
