@@ -21,6 +21,7 @@ import select
 import signal
 import socket
 from collections import deque
+from functools import partial
 
 from mta.base.errors import ProtocolError, TempFail, describe
 from mta.deliver.codes import UNKNOWN
@@ -28,6 +29,8 @@ from mta.deliver.frames import ENDED, IN_LINE, Carry, pack
 from mta.expand.context import Context
 from mta.lookup.api import Tables
 from mta.proc import confirming, roles
+from mta.proc import roles
+from mta.proc.handing import hand_in
 from mta.route.router import Router
 from mta.transport import parcel as parcels
 from mta.transport.api import Outcome, Parcel, Result
@@ -58,6 +61,8 @@ class Worker:
         self.channel = channel
         self.who = who
         self.tables = Tables()
+        spool = str(inherited.conf.queue.spool_directory)
+        transport.submit = partial(hand_in, spool)
         self.waiting = select.poll()
         self.waiting.register(channel, select.POLLIN)
 

@@ -55,6 +55,13 @@ MOST_IN_BATCH = 1000
 EXPANSION_FAILED = -27  # the number that Exim's retry records have for it
 
 
+Submit = Callable[[Sequence[str], bytes], None]
+
+
+def _cannot_submit(recipients: Sequence[str], message: bytes) -> None:
+    raise TempFail("this process cannot hand in messages")
+
+
 class Transport(Configured):
     """The options of every transport, and the parts of a delivery that all share."""
 
@@ -103,6 +110,8 @@ class Transport(Configured):
     transport_filter_timeout = Option(kinds.time, "5m", "How long that may take.")
 
     batch_id: Template | None = None
+    # Hands in a message with the null sender; set by the process that runs the transport.
+    submit: Submit = staticmethod(_cannot_submit)
 
     def __init__(self, block: Block) -> None:
         super().__init__(list(block.settings))

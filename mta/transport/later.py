@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from mta.base.text import words
 
-DRIVERS = ("autoreply", "queuefile")
+DRIVERS = ("queuefile",)
 
 GENERIC = frozenset(
     words("""

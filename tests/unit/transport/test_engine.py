@@ -44,4 +44,4 @@ def test_no_option_is_both_supported_and_announced_for_later() -> None:
 
 def test_every_driver_is_named_like_its_file() -> None:
     engine.load_all()
-    assert DRIVERS.names() == ["appendfile", "lmtp", "pipe", "smtp"]
+    assert DRIVERS.names() == ["appendfile", "autoreply", "lmtp", "pipe", "smtp"]
