@@ -24,10 +24,16 @@ ANSWER_SECONDS = 900.0
 NULL_SENDER = "<>"
 
 
-def hand_in(spool: str, recipients: Sequence[str], message: bytes) -> None:
-    """Hand in a message with the null sender; when this returns, it is safe on disk."""
+def hand_in(
+    spool: str, address: str | bytes, recipients: Sequence[str], message: bytes
+) -> None:
+    """Hand in a message with the null sender; when this returns, it is safe on disk.
+
+    `address` is that of the socket for local programs, of which only one without a place in
+    the file system says anything: that of processes that serve a single command.
+    """
     request = Submit(1, NULL_SENDER, "", tuple(recipients), 0, 0, "background", 1, "", "")
-    channel = _connect(spool)
+    channel = _connect(spool, address if isinstance(address, bytes) else b"")
     if channel is None:
         _drop(spool, request, message)
         return
@@ -35,22 +41,29 @@ def hand_in(spool: str, recipients: Sequence[str], message: bytes) -> None:
         _submit(channel, request, message)
 
 
-def _connect(spool: str) -> socket.socket | None:
-    """A connection to the daemon of a spool, or None if none answers."""
+def _connect(spool: str, address: bytes) -> socket.socket | None:
+    """A connection to those who serve us, or None if nobody answers."""
+    if address[:1] == b"\0":
+        return _dial(address)
     try:
         directory = os.open(f"{spool}/run", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:
         return None
+    try:
+        # An address is short, and the path of a spool may be long.
+        return _dial(f"/proc/self/fd/{directory}/submit".encode())
+    finally:
+        os.close(directory)
+
+
+def _dial(address: bytes) -> socket.socket | None:
     channel = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
         channel.settimeout(CONNECT_SECONDS)
-        # An address is short, and the path of a spool may be long.
-        channel.connect(f"/proc/self/fd/{directory}/submit")
+        channel.connect(address)
     except OSError:
         channel.close()
         return None
-    finally:
-        os.close(directory)
     return channel
 
 

@@ -44,6 +44,12 @@ class Launcher:
         self.inherited = inherited
         self.requests = inherited.channels["start-requests"]
         self.requests.setblocking(False)
+        # Workers may hand messages in: they need the address.  Were the socket kept, programs
+        # would wait in vain when the listener has gone.
+        submit = inherited.channels.pop("submit", None)
+        self.submit_address = submit.getsockname() if submit is not None else b""
+        if submit is not None:
+            submit.close()
         self.transports = load_transports(inherited.conf)
         self.routers = looker.load(inherited.conf)
         self.permission = Permission(inherited.conf, inherited.identities)
@@ -98,7 +104,12 @@ class Launcher:
             return
         transport = self.transports[request.transport]
         worker = userside.Worker(
-            self.inherited, transport, channel, verdict, routers=self.routers
+            self.inherited,
+            transport,
+            channel,
+            verdict,
+            routers=self.routers,
+            submit_address=self.submit_address,
         )
         self.fork(worker.run, channel)
 

@@ -57,7 +57,7 @@ ROLES = (
         "launcher",
         "mta.proc.launcher",
         Who.ROOT,
-        ("start-requests",),
+        ("start-requests", "submit"),
         "starts workers as other users; opens no mail, resolves no names, writes no files",
     ),
     Role(

@@ -486,6 +486,8 @@ class Runner:
 
     def end_if_once(self) -> None:
         """A tree that was started for one command ends when everything was tried."""
+        if self.ending:
+            self.arrivals()  # what deliveries handed in came before their end
         if self.ending and not self.schedule.due and not self.schedule.running:
             self.drain(0)
 

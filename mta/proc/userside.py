@@ -29,7 +29,6 @@ from mta.deliver.frames import ENDED, IN_LINE, Carry, pack
 from mta.expand.context import Context
 from mta.lookup.api import Tables
 from mta.proc import confirming, roles
-from mta.proc import roles
 from mta.proc.handing import hand_in
 from mta.route.router import Router
 from mta.transport import parcel as parcels
@@ -51,6 +50,7 @@ class Worker:
         who: privilege.Identity,
         *,
         routers: dict[str, Router],
+        submit_address: str | bytes = b"",
     ) -> None:
         """`routers` are those that name files, by their names."""
         self.routers = routers
@@ -62,7 +62,7 @@ class Worker:
         self.who = who
         self.tables = Tables()
         spool = str(inherited.conf.queue.spool_directory)
-        transport.submit = partial(hand_in, spool)
+        transport.submit = partial(hand_in, spool, submit_address)
         self.waiting = select.poll()
         self.waiting.register(channel, select.POLLIN)
 

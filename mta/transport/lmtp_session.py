@@ -11,7 +11,7 @@ Raises:   TempFail and PermFail for what is true of all recipients.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from mta.base.errors import PermFail, TempFail
 from mta.base.text import upper
@@ -127,8 +127,7 @@ class _Conversation:
         text = f"LMTP error after {said}: {one_line_answer(answer)}"
         result = Result.FAIL if answer.kind == 5 else Result.DEFER
         number = 0 if answer.kind == 5 else code
-        refused = Outcome("", result, text, answer.status, number)
-        return replace(refused, remote_text=answer.text)
+        return Outcome("", result, text, answer.status, number)
 
     def _trouble(self, broken: Broken, said: str) -> TempFail:
         """The failure of a conversation that cannot go on."""
