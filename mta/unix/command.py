@@ -142,11 +142,14 @@ class _Conversation:
         """Talk until it has ended and has been given everything that it takes."""
         self._next(given)
         timed_out = False
-        while self._input >= 0 or self._output >= 0 or not self._has_ended():
+        while True:
+            has_ended = self._has_ended()
+            if has_ended and self._input < 0 and self._output < 0:
+                break
             if self._size > self._limit:
                 self._kill()
                 break
-            if not self._wait(given, deadline):
+            if not self._wait(given, deadline, has_ended=has_ended):
                 # One that has ended and left somebody behind who holds its output is done.
                 timed_out = not self._has_ended()
                 self._kill()
@@ -154,16 +157,18 @@ class _Conversation:
         output = b"".join(self._heard)[: self._limit]
         return Ended(self._bury(), output, timed_out, self._size > self._limit)
 
-    def _wait(self, given: Iterator[bytes], deadline: float) -> bool:
-        """Do what can be done next; False when the time is up."""
+    def _wait(self, given: Iterator[bytes], deadline: float, *, has_ended: bool) -> bool:
+        """Do what can be done next; False when the time is up.
+
+        Whether it has ended was asked before: asked again, there might be nothing to wait for.
+        """
         poll = select.poll()
-        poll.register(self._ended, select.POLLIN)
+        if not has_ended:
+            poll.register(self._ended, select.POLLIN)
         if self._input >= 0:
             poll.register(self._input, select.POLLOUT)
         if self._output >= 0:
             poll.register(self._output, select.POLLIN)
-        if self._has_ended():
-            poll.unregister(self._ended)
         left = max(0.0, deadline - clock.monotonic()) * 1000 if deadline else None
         ready = [fd for fd, _ in poll.poll(left)]
         if self._input in ready:
