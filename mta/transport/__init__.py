@@ -4,6 +4,9 @@
     parcel     a Parcel as records in a sealed memory file, for the process that delivers
     headers    what is added and removed at delivery: Return-path:, Envelope-to:, …
     writing    the message as a stream, with the dots and line ends that its target wants
+    framing    the message as programs want it: lines escaped, or as batch SMTP
+    command    command lines of options: split first, then expanded; what may be run
+    filter     the command that a message goes through on its way
     drivers/   one transport driver each, found by file name
 
 A transport runs in a process of its own that has already become the right user: the recipient
