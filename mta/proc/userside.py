@@ -7,8 +7,8 @@
     neighbours    the delivery process gone: leave; whatever was not reported is tried again
 
 A worker whose transport runs commands of its user keeps what the kernel would take away for
-good, or set-id programs would not work for them.  An answer that a transport makes is handed in
-as sendmail does it.
+good, or set-id programs would not work for them.  An answer that a transport makes is handed
+in as sendmail does it.
 
 It is started for one transport and takes parcels for no other; where the transport is brief,
 it takes those that stand in line together.  It leaves when the channel is
