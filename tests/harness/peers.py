@@ -191,6 +191,41 @@ def ask_postfix_for_login(root: Path, relay_to: int) -> None:
     (root / "etc/sasldb2").chmod(0o644)
 
 
+DOVECOT = """\
+protocols = lmtp
+log_path = /var/log/dovecot.log
+ssl = no
+mail_location = maildir:~/Maildir
+mail_plugins = quota
+auth_username_format = %n
+passdb {{
+  driver = passwd
+}}
+userdb {{
+  driver = passwd
+}}
+service lmtp {{
+  unix_listener /srv/lmtp {{
+    mode = 0666
+  }}
+  inet_listener lmtp {{
+    address = 127.0.0.1
+    port = {port}
+  }}
+}}
+plugin {{
+  quota = maildir:User quota
+  quota_rule = *:storage=100K
+  quota_grace = 0
+}}
+"""
+
+
+def set_up_dovecot(root: Path, port: int, relay_to: int) -> None:
+    """A mail store with small mailboxes; it speaks LMTP and relays nothing."""
+    (root / "etc/dovecot/dovecot.conf").write_text(DOVECOT.format(port=port))
+
+
 SetUp = Callable[[Path, int, int], None]
 KINDS: dict[str, tuple[str, SetUp, list[str], str]] = {
     "exim": (
@@ -204,6 +239,12 @@ KINDS: dict[str, tuple[str, SetUp, list[str], str]] = {
         set_up_postfix,
         ["/usr/sbin/postfix", "start-fg"],
         "var/log/postfix.log",
+    ),
+    "dovecot": (
+        "dovecot-lmtpd",
+        set_up_dovecot,
+        ["/usr/sbin/dovecot", "-F"],
+        "var/log/dovecot.log",
     ),
 }
 
