@@ -1,0 +1,262 @@
+"""Locks on a mailbox against every other program that knows one of the customs.
+
+    lock file     MAILBOX.lock, made so that it works on network file systems, too: a file
+                  with a name of its own (the hitching post), then a link to it
+    fcntl, flock  on the open mailbox
+
+A lock file that is too old was left behind by a program that died, and is removed.
+
+Waiting is done in short steps, and between two of them the other deliveries of the process go
+on (`carry` in mta/transport/engine.py): so two of them may be after the same mailbox.
+
+The lock file says which process holds it and what that is about to do (mta/transport/mbox.py):
+if it dies, the next one of ours knows it at once and puts right what was half done.  Whoever
+else looks at it sees a lock file like any other.
+
+Runs as:  the recipient.
+Raises:   TempFail when the mailbox cannot be locked.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import functools
+import os
+import re
+from collections.abc import Generator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from mta.base import clock
+from mta.base.errors import TempFail
+from mta.transport.codes import LOCK_FAILED
+from mta.unix import locks
+from mta.unix.files import open_at, set_mode, unlink_quietly
+
+Waiting = Generator[None, None, None]
+_STEP = 0.05
+_MOST_SAID = 4096  # octets of a lock file that are read
+_PROCESS = re.compile(rb" ([0-9]{1,9}) ([0-9]+)\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Customs:
+    """Which locks are taken, and how long and how often it is tried; times in seconds."""
+
+    lockfile: bool
+    fcntl: bool
+    flock: bool
+    retries: int
+    interval: float
+    fcntl_timeout: float
+    flock_timeout: float
+    lockfile_mode: int
+    lockfile_timeout: float
+
+    @property
+    def timeout(self) -> float:
+        """How long to wait for an open mailbox; 0: it is closed and opened again later."""
+        return max(
+            self.fcntl_timeout if self.fcntl else 0, self.flock_timeout if self.flock else 0
+        )
+
+    @property
+    def openings(self) -> int:
+        """How often the mailbox is opened before it is given up."""
+        tries = max(self.retries, 1)
+        if self.timeout:
+            return max(int(-(-tries * self.interval // self.timeout)), 1)
+        return tries
+
+
+def wait(seconds: float) -> Waiting:
+    """Let this time pass."""
+    end = clock.monotonic() + seconds
+    while (left := end - clock.monotonic()) > 0:
+        clock.sleep(min(left, _STEP))
+        yield
+
+
+def lock_open_file(fd: int, customs: Customs) -> Generator[None, None, bool]:
+    """Lock an open mailbox; False if somebody else holds it for too long."""
+    end = clock.monotonic() + customs.timeout
+    while not _take(fd, customs):
+        if (left := end - clock.monotonic()) <= 0:
+            return False
+        clock.sleep(min(left, _STEP))
+        yield
+    return True
+
+
+def _take(fd: int, customs: Customs) -> bool:
+    """All locks at once or none."""
+    if customs.fcntl and not locks.lock(fd, 0):
+        return False
+    if customs.flock:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if customs.fcntl:
+                locks.unlock(fd, 0)
+            return False
+    return True
+
+
+def _post(mailbox: str, host: str) -> str:
+    """The name of a hitching post."""
+    own = host.replace("/", "_")
+    return f"{mailbox}.lock.{own}.{int(clock.now()):08x}.{os.getpid():08x}"
+
+
+def no_post(mailbox: str, host: str) -> str:
+    """What is said where it cannot be made."""
+    who = f"euid={os.geteuid()} egid={os.getegid()}"
+    return f"creating lock file hitching post {_post(mailbox, host)} ({who})"
+
+
+class LockFile:
+    """The lock file of a mailbox, in the open directory of the mailbox."""
+
+    __slots__ = ("_customs", "_directory", "_fd", "_host", "_mailbox", "_name", "left_behind")
+
+    def __init__(self, directory: int, mailbox: str, host: str, customs: Customs) -> None:
+        self._directory = directory
+        self._mailbox = mailbox  # the whole path
+        self._name = f"{os.path.basename(mailbox)}.lock"
+        self._host = host
+        self._customs = customs
+        self._fd = -1
+        self.left_behind = b""  # what one that was removed had to say
+
+    def take(self) -> Waiting:
+        """Make the lock file."""
+        customs = self._customs
+        end = clock.monotonic() + (max(customs.retries, 1) - 1) * customs.interval
+        while not self._make():
+            holder = self._remove_old()
+            if holder is None:
+                continue
+            if (left := end - clock.monotonic()) <= 0:
+                raise TempFail(
+                    f"failed to lock mailbox {self._mailbox} (lock file)", code=LOCK_FAILED
+                )
+            # One of ours will have done in a moment.
+            pause = _STEP if is_ours(holder) else customs.interval
+            yield from wait(min(left, pause))
+
+    def note(self, octets: bytes) -> None:
+        """Say in the lock file what comes now."""
+        if self._fd >= 0:
+            os.pwrite(self._fd, octets, 0)
+
+    def release(self) -> None:
+        """Remove the lock file."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+            with suppress(OSError):  # the delivery is done, and age removes lock files, too
+                os.unlink(self._name, dir_fd=self._directory)
+
+    def _make(self) -> bool:
+        post = os.path.basename(_post(self._mailbox, self._host))
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
+        try:
+            fd = open_at(self._directory, post, flags, self._customs.lockfile_mode)
+        except OSError as error:
+            text = no_post(self._mailbox, self._host)
+            raise TempFail(text, code=error.errno or 0) from error
+        try:
+            set_mode(fd, self._customs.lockfile_mode)
+            if self._link(post, fd):
+                self._fd, fd = fd, -1
+                return True
+            return False
+        finally:
+            unlink_quietly(self._directory, post)
+            if fd >= 0:
+                os.close(fd)
+
+    def _link(self, post: str, fd: int) -> bool:
+        directory = self._directory
+        try:
+            os.link(post, self._name, src_dir_fd=directory, dst_dir_fd=directory)
+        except OSError:
+            # A server that lost its answer may have made it all the same.
+            return os.fstat(fd).st_nlink == 2
+        return True
+
+    def _remove_old(self) -> bytes | None:
+        """Remove a lock file that nobody can be using any more; what one says that stays."""
+        try:
+            fd = open_at(self._directory, self._name, os.O_RDONLY)
+        except FileNotFoundError:
+            return None
+        except OSError:
+            fd = -1  # that of somebody else: only its age counts
+        try:
+            said = b""
+            if fd >= 0 and os.fstat(fd).st_uid == os.geteuid():
+                said = os.pread(fd, _MOST_SAID, 0)
+            if not is_of_the_dead(said) and not self._is_too_old():
+                return said
+            self.left_behind = said
+            os.unlink(self._name, dir_fd=self._directory)
+        except FileNotFoundError:
+            return None
+        except OSError:
+            return said
+        finally:
+            if fd >= 0:
+                os.close(fd)
+        return None
+
+    def _is_too_old(self) -> bool:
+        limit = self._customs.lockfile_timeout
+        known = os.stat(self._name, dir_fd=self._directory, follow_symlinks=False)
+        return 0 < limit < clock.now() - known.st_ctime
+
+
+def myself() -> bytes:
+    """The first line of our lock files: this process, and nobody else ever."""
+    return b"%b %d %b\n" % (_system(), os.getpid(), _start_of(os.getpid()))
+
+
+def is_ours(said: bytes) -> bool:
+    """True if a lock file is that of a process of this system."""
+    system = _system()
+    return bool(system) and said.startswith(system + b" ")
+
+
+def is_of_the_dead(said: bytes) -> bool:
+    """True if a lock file is that of a process of this system that does not exist any more."""
+    if not is_ours(said) or not (found := _PROCESS.match(said, len(_system()))):
+        return False
+    pid, start = int(found[1]), found[2]
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return True  # another user's: the number was given to a new process
+    # Where a process may not be looked at it counts as the one that we know.
+    return _start_of(pid) not in (start, b"")
+
+
+@functools.cache
+def _system() -> bytes:
+    """What tells this start of this system, and the numbers of its processes, from others."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_bytes()[:-1]
+        return b"mta %b %b" % (boot, os.readlink(b"/proc/self/ns/pid"))
+    except OSError:
+        return b""
+
+
+def _start_of(pid: int) -> bytes:
+    """When a process began, in ticks since the system did; nothing if that is not shown."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split(b" ")
+    except OSError:
+        return b""
+    return b"dead" if fields[1] == b"Z" else fields[20]
