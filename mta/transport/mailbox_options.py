@@ -23,11 +23,11 @@ from mta.lookup import pcre
 from mta.transport.api import Parcel
 from mta.transport.codes import EXPANSION_FAILED, NOT_ABSOLUTE, UNKNOWN
 from mta.transport.engine import Transport
-from mta.transport.framing import Framing
 from mta.transport.locking import Customs
 from mta.transport.mbox import Demands
 from mta.transport.places import ANYWHERE, BELOW_HOME, IN_HOME, Creation
 from mta.transport.quota import Limit, Quota, parse
+from mta.transport.shape import Shape
 
 
 class MailboxOptions(Transport):
@@ -228,16 +228,16 @@ class MailboxOptions(Transport):
         """Take the home and the current directory that the options name."""
         home = self.value(ctx, self.home_directory, "home_directory")
         if home:
-            ctx.place.home = self.trusted(home, "home_directory")
+            ctx.place.home = self.checked_path(home, "home_directory")
         current = self.value(ctx, self.current_directory, "current_directory")
         if current:
             try:
-                os.chdir(self.trusted(current, "current_directory"))
+                os.chdir(self.checked_path(current, "current_directory"))
             except OSError as error:
                 text = f"failed to chdir to {current}"
                 raise TempFail(text, code=error.errno or 0) from error
 
-    def trusted(self, text: str, name: str) -> Trusted:
+    def checked_path(self, text: str, name: str) -> Trusted:
         where = self.where.get(name)
         return require(text, f"file or directory name for {self.name} transport", where)
 
@@ -273,12 +273,12 @@ class MailboxOptions(Transport):
             raise TempFail(f"appendfile: a NUL in the file name of {self.name} transport")
         if not is_trusted(text) and creation.frees(text):
             text = trusted(text)
-        path = self.trusted(text, "directory" if is_directory else "file")
+        path = self.checked_path(text, "directory" if is_directory else "file")
         if is_directory and path != "/":
-            path = self.trusted(keep(path, path.rstrip("/")), "directory")
+            path = self.checked_path(keep(path, path.rstrip("/")), "directory")
         return path, is_directory
 
-    def framing(self, ctx: Context, parcel: Parcel, sender: str) -> Framing:
+    def shape(self, ctx: Context, parcel: Parcel, sender: str) -> Shape:
         """What is written around and within the message."""
         prefix = suffix = ""
         if self.is_mailbox:
@@ -298,7 +298,7 @@ class MailboxOptions(Transport):
             prefix += "".join([command + end for command in (*commands, "DATA")])
             suffix += f".{end}"
         check, escape = self.checked
-        return Framing(
+        return Shape(
             to_bytes(prefix),
             to_bytes(suffix),
             check,

@@ -25,8 +25,8 @@ from dataclasses import dataclass
 
 from mta.base.errors import TempFail
 from mta.base.trust import Trusted
-from mta.transport.framing import Framing
 from mta.transport.places import Creation, sync_dir
+from mta.transport.shape import Shape
 from mta.transport.writing import Stream
 from mta.unix.files import make_dir, open_at, open_dir, set_mode, unlink_quietly
 from mta.unix.writeback import begin_writing
@@ -58,7 +58,7 @@ class Maildir:
         self,
         fd: int,
         stream: Stream,
-        framing: Framing,
+        shape: Shape,
         name: str,
         mode: int,
         tagged: Callable[[int], str],
@@ -72,7 +72,7 @@ class Maildir:
         try:
             try:
                 set_mode(fd, mode)  # whatever the umask says
-                size = framing.write(stream, fd)
+                size = shape.write(stream, fd)
                 begin_writing(fd)
                 yield
                 os.fdatasync(fd)

@@ -44,10 +44,10 @@ from mta.transport.codes import (
     LOCK_FAILED,
     NOT_REGULAR,
 )
-from mta.transport.framing import Framing
 from mta.transport.locking import Customs, LockFile
 from mta.transport.places import Creation, sync_dir
 from mta.transport.quota import write_failed
+from mta.transport.shape import Shape
 from mta.transport.writing import Stream
 from mta.unix.writeback import begin_writing
 
@@ -90,7 +90,7 @@ class Mailbox:
         self._is_link = False  # followed, as that is allowed
 
     def deliver(
-        self, stream: Stream, framing: Framing, judge: Callable[[int], None]
+        self, stream: Stream, shape: Shape, judge: Callable[[int], None]
     ) -> Generator[None, None, None]:
         """Add a message, when `judge` has nothing against it for a mailbox of this size.
 
@@ -103,11 +103,11 @@ class Mailbox:
                 yield from lock.take()
             yield from self._open_locked()
             if self._is_fifo:
-                self._feed(stream, framing)
+                self._feed(stream, shape)
             else:
-                self._repair(lock.left_behind, framing.check)
+                self._repair(lock.left_behind, shape.check)
                 judge(os.fstat(self._fd).st_size)
-                yield from self._append(stream, framing, lock)
+                yield from self._append(stream, shape, lock)
         finally:
             if self._fd >= 0:
                 os.close(self._fd)
@@ -303,15 +303,15 @@ class Mailbox:
     # ---- writing
 
     def _append(
-        self, stream: Stream, framing: Framing, lock: LockFile
+        self, stream: Stream, shape: Shape, lock: LockFile
     ) -> Generator[None, None, None]:
         before = os.fstat(self._fd)
-        first = (framing.prefix + stream.headers)[:_FIRST]
-        check = framing.check[:_FIRST]
+        first = (shape.prefix + stream.headers)[:_FIRST]
+        check = shape.check[:_FIRST]
         sizes = b"%d %d %d\n" % (before.st_size, len(first), len(check))
         lock.note(locking.myself() + sizes + first + check)
         try:
-            framing.append(stream, self._fd)
+            shape.append(stream, self._fd)
             begin_writing(self._fd)
             yield
             os.fsync(self._fd)
@@ -347,11 +347,11 @@ class Mailbox:
             finally:
                 os.close(fd)
 
-    def _feed(self, stream: Stream, framing: Framing) -> None:
+    def _feed(self, stream: Stream, shape: Shape) -> None:
         """Write to a named pipe, whose reader may take his time."""
         ready = select.poll()
         ready.register(self._fd, select.POLLOUT)
-        for octets in framing.octets(stream):
+        for octets in shape.octets(stream):
             left = memoryview(octets)
             while left:
                 if not ready.poll(_FIFO_SECONDS * 1000):

@@ -20,9 +20,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from mta.base.errors import TempFail
-from mta.transport.framing import Framing
 from mta.transport.places import sync_dir
 from mta.transport.quota import write_failed
+from mta.transport.shape import Shape
 from mta.transport.writing import Stream
 from mta.unix.files import open_at, set_mode, unlink_quietly, write_all
 from mta.unix.writeback import begin_writing
@@ -75,7 +75,7 @@ def first_name(host: str) -> str:
 def deliver_plain(
     directory: Directory,
     stream: Stream,
-    framing: Framing,
+    shape: Shape,
     host: str,
     final: Callable[[int, int], str],
 ) -> Generator[None, None, None]:
@@ -84,7 +84,7 @@ def deliver_plain(
     name, fd = _create_plain(directory, first_name(host))
     try:
         try:
-            size = framing.write(stream, fd)
+            size = shape.write(stream, fd)
             inode = os.fstat(fd).st_ino
             begin_writing(fd)
             yield
@@ -135,7 +135,7 @@ def _base62(number: int) -> str:
 
 
 def deliver_store(
-    directory: Directory, name: str, stream: Stream, framing: Framing, envelope: bytes
+    directory: Directory, name: str, stream: Stream, shape: Shape, envelope: bytes
 ) -> Generator[None, None, None]:
     """Write a message and its envelope under a name that `store_name` made.
 
@@ -143,7 +143,7 @@ def deliver_store(
     """
     try:
         try:
-            yield from _write_store(directory, name, stream, framing, envelope)
+            yield from _write_store(directory, name, stream, shape, envelope)
         except OSError as error:
             raise write_failed(error, f"{directory.path}/{name}.msg") from error
         directory.rename(f"{name}.tmp", f"{name}.env")
@@ -155,13 +155,13 @@ def deliver_store(
 
 
 def _write_store(
-    directory: Directory, name: str, stream: Stream, framing: Framing, envelope: bytes
+    directory: Directory, name: str, stream: Stream, shape: Shape, envelope: bytes
 ) -> Generator[None, None, None]:
     flags = os.O_WRONLY | os.O_TRUNC
     fds = [open_at(directory.fd, f"{name}.tmp", flags), directory.create(f"{name}.msg")]
     try:
         write_all(fds[0], envelope)
-        framing.write(stream, fds[1])
+        shape.write(stream, fds[1])
         for fd in fds:
             begin_writing(fd)
         yield

@@ -33,7 +33,6 @@ from mta.transport.codes import (
     NOT_ABSOLUTE,
 )
 from mta.transport.engine import Stages, Transport, for_all, transport
-from mta.transport.framing import Framing
 from mta.transport.mailbox_options import MailboxOptions, plain
 from mta.transport.maildir import FOLDER, Maildir, open_maildir
 from mta.transport.maildirsize import SizeFile, open_size_file
@@ -41,6 +40,7 @@ from mta.transport.mbox import Mailbox
 from mta.transport.newfile import Directory
 from mta.transport.places import Creation
 from mta.transport.quota import Quota, write_failed
+from mta.transport.shape import Shape
 from mta.transport.writing import Stream
 
 Waiting = Generator[None, None, None]
@@ -64,7 +64,7 @@ class _Delivery:
     path: Trusted
     creation: Creation
     quota: Quota
-    framing: Framing
+    shape: Shape
     stream: Stream
 
     @property
@@ -112,8 +112,8 @@ class Appendfile(MailboxOptions):
         if other is not None:
             outcomes = other.deliver(ctx, parcel)
             return outcomes if isinstance(outcomes, list) else (yield from outcomes)
-        framing = self.framing(ctx, parcel, sender)
-        delivery = _Delivery(ctx, parcel, path, creation, limits, framing, stream)
+        shape = self.shape(ctx, parcel, sender)
+        delivery = _Delivery(ctx, parcel, path, creation, limits, shape, stream)
         yield from self._way(delivery, is_directory)
         return done
 
@@ -135,7 +135,7 @@ class Appendfile(MailboxOptions):
                     f'appendfile: quota_directory name "{text}" is not absolute',
                     code=NOT_ABSOLUTE,
                 )
-            return self.trusted(text, "quota_directory")
+            return self.checked_path(text, "quota_directory")
         path = delivery.path
         if self.maildir_format and os.path.lexists(f"{path}/{FOLDER}"):
             return os.path.dirname(path)
@@ -162,7 +162,7 @@ class Appendfile(MailboxOptions):
             )
             yield from mailbox.deliver(
                 delivery.stream,
-                delivery.framing,
+                delivery.shape,
                 lambda size: limits.judge(size, 0, delivery.size, path),
             )
         finally:
@@ -280,7 +280,7 @@ class Appendfile(MailboxOptions):
 
             return (
                 yield from maildir.store(
-                    fd, delivery.stream, delivery.framing, name, self.mode, tagged
+                    fd, delivery.stream, delivery.shape, name, self.mode, tagged
                 )
             )
         raise TempFail(f"failed to open tmp/{name} ({tries} tries)", status="4.2.0", code=17)
@@ -314,7 +314,7 @@ class Appendfile(MailboxOptions):
             yield from newfile.deliver_plain(
                 directory,
                 delivery.stream,
-                delivery.framing,
+                delivery.shape,
                 delivery.host,
                 lambda inode, size: self._last_name(ctx, inode, size),
             )
@@ -326,7 +326,7 @@ class Appendfile(MailboxOptions):
         ctx.values["inode"], ctx.message.size = str(inode), size
         name = self.text(ctx, self.directory_file, "directory_file", 0)
         if "/" in name:
-            self.trusted(name, "directory_file")
+            self.checked_path(name, "directory_file")
         return name
 
     def _to_mailstore(self, delivery: _Delivery) -> Waiting:
@@ -341,7 +341,7 @@ class Appendfile(MailboxOptions):
                 directory.remove(f"{name}.tmp")
                 raise
             yield from newfile.deliver_store(
-                directory, name, delivery.stream, delivery.framing, envelope
+                directory, name, delivery.stream, delivery.shape, envelope
             )
         finally:
             os.close(directory.fd)

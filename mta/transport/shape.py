@@ -21,7 +21,7 @@ from mta.unix.files import write_all
 
 
 @dataclass(frozen=True, slots=True)
-class Framing:
+class Shape:
     """How a message is written; as it is where nothing is said."""
 
     prefix: bytes = b""
@@ -65,7 +65,7 @@ class Framing:
         return octets.replace(b"\n", b"\r\n") if self.crlf else octets
 
 
-_PLAIN = Framing()
+_PLAIN = Shape()
 
 
 def _escaped(stream: Stream, check: bytes, escape: bytes) -> Iterator[bytes]:
