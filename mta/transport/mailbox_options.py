@@ -205,7 +205,7 @@ class MailboxOptions(Transport):
         """The expanded value of an option that must have one; TempFail in Exim's words."""
         try:
             return expand(ctx, option)
-        except ExpansionFail as failure:
+        except (ExpansionFail, TempFail) as failure:
             named = f" ({what} for {self.name} transport)" if what else ""
             where = "" if what else f" in {self.name} transport"
             why = f": {failure.text}" if reason else ""
@@ -213,7 +213,7 @@ class MailboxOptions(Transport):
             raise TempFail(text, code=code) from failure
 
     def optional(self, ctx: Context, option: Template | None, what: str) -> str:
-        """The expanded value of an option that may be unset or force its own failure."""
+        """The same of an option that may be unset or force its own failure."""
         if option is None:
             return ""
         try:
@@ -221,8 +221,9 @@ class MailboxOptions(Transport):
         except ExpansionFail as failure:
             if failure.forced:
                 return ""
-            text = f'Expansion of "{option.text}" ({what} for {self.name} transport) failed'
-            raise TempFail(f"{text}: {failure.text}", code=UNKNOWN) from failure
+        except TempFail:
+            pass
+        return self.text(ctx, option, what)
 
     def settle(self, ctx: Context) -> None:
         """Take the home and the current directory that the options name."""

@@ -52,6 +52,14 @@ class Directory:
         set_mode(fd, self.mode)  # whatever the umask says
         return fd
 
+    def has(self, name: str) -> bool:
+        """True if there is something of this name."""
+        try:
+            os.stat(name, dir_fd=self.fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return True
+
     def rename(self, name: str, final: str) -> None:
         """Give a file its last name."""
         try:
@@ -118,6 +126,9 @@ def store_name(directory: Directory, message_id: str) -> str:
     """A name for a mailstore: nobody else takes it, as it has the number of this process."""
     for number in range(_TRIES):
         name = f"{message_id}-{_base62(os.getpid() + number * _MOST_PIDS)}"
+        # An earlier attempt, or another recipient of the message, may have had this one.
+        if directory.has(f"{name}.env") or directory.has(f"{name}.msg"):
+            continue
         try:
             os.close(directory.create(f"{name}.tmp"))
         except FileExistsError:
