@@ -118,7 +118,16 @@ def no_post(mailbox: str, host: str) -> str:
 class LockFile:
     """The lock file of a mailbox, in the open directory of the mailbox."""
 
-    __slots__ = ("_customs", "_directory", "_fd", "_host", "_mailbox", "_name", "left_behind")
+    __slots__ = (
+        "_customs",
+        "_directory",
+        "_fd",
+        "_holder",
+        "_host",
+        "_mailbox",
+        "_name",
+        "left_behind",
+    )
 
     def __init__(self, directory: int, mailbox: str, host: str, customs: Customs) -> None:
         self._directory = directory
@@ -127,6 +136,7 @@ class LockFile:
         self._host = host
         self._customs = customs
         self._fd = -1
+        self._holder = myself() if customs.lockfile else b""
         self.left_behind = b""  # what one that was removed had to say
 
     def take(self) -> Waiting:
@@ -146,9 +156,9 @@ class LockFile:
             yield from wait(min(left, pause))
 
     def note(self, octets: bytes) -> None:
-        """Say in the lock file what comes now."""
+        """Say in the lock file what comes now, behind who we are."""
         if self._fd >= 0:
-            os.pwrite(self._fd, octets, 0)
+            os.pwrite(self._fd, octets, len(self._holder))
 
     def release(self) -> None:
         """Remove the lock file."""
@@ -168,6 +178,7 @@ class LockFile:
             raise TempFail(text, code=error.errno or 0) from error
         try:
             set_mode(fd, self._customs.lockfile_mode)
+            os.write(fd, self._holder)
             if self._link(post, fd):
                 self._fd, fd = fd, -1
                 return True

@@ -309,7 +309,7 @@ class Mailbox:
         first = (shape.prefix + stream.headers)[:_FIRST]
         check = shape.check[:_FIRST]
         sizes = b"%d %d %d\n" % (before.st_size, len(first), len(check))
-        lock.note(locking.myself() + sizes + first + check)
+        lock.note(sizes + first + check)
         try:
             shape.append(stream, self._fd)
             begin_writing(self._fd)

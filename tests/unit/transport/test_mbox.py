@@ -617,6 +617,7 @@ def test_it_is_durable_before_it_is_unlocked_and_done(
     deliver(local, parcel())
     post = f"alice.lock.mx.example.org.{int(WHEN):08x}.{os.getpid():08x}"
     assert noted == [
+        f"write {post}",
         f"link {post}",
         f"unlink {post}",
         "write alice",
