@@ -158,7 +158,7 @@ class LockFile:
     def note(self, octets: bytes) -> None:
         """Say in the lock file what comes now, behind who we are."""
         if self._fd >= 0:
-            os.pwrite(self._fd, octets, len(self._holder))
+            _say(self._fd, octets, len(self._holder))
 
     def release(self) -> None:
         """Remove the lock file."""
@@ -178,7 +178,7 @@ class LockFile:
             raise TempFail(text, code=error.errno or 0) from error
         try:
             set_mode(fd, self._customs.lockfile_mode)
-            os.write(fd, self._holder)
+            _say(fd, self._holder, 0)
             if self._link(post, fd):
                 self._fd, fd = fd, -1
                 return True
@@ -226,6 +226,12 @@ class LockFile:
         limit = self._customs.lockfile_timeout
         known = os.stat(self._name, dir_fd=self._directory, follow_symlinks=False)
         return 0 < limit < clock.now() - known.st_ctime
+
+
+def _say(fd: int, octets: bytes, offset: int) -> None:
+    """Write to a lock file.  Where there is no room it is a lock all the same."""
+    with suppress(OSError):
+        os.pwrite(fd, octets, offset)
 
 
 def myself() -> bytes:

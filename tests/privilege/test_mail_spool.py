@@ -1,4 +1,4 @@
-"""Mail for system users in /var/mail as Debian has it: root:mail 02775, files 0660 user:mail."""
+"""Mail in /var/mail as Debian has it: the directory root:mail 02775, files 0660 user:mail."""
 
 from __future__ import annotations
 

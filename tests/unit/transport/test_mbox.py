@@ -600,7 +600,7 @@ def test_it_is_durable_before_it_is_unlocked_and_done(
     class Noting:
         def __getattr__(self, name: str) -> Any:
             real = getattr(os, name)
-            if name not in ("write", "fsync", "unlink", "link"):
+            if name not in ("write", "pwrite", "fsync", "unlink", "link"):
                 return real
 
             def note(*arguments: Any, **named: Any) -> Any:
@@ -617,9 +617,10 @@ def test_it_is_durable_before_it_is_unlocked_and_done(
     deliver(local, parcel())
     post = f"alice.lock.mx.example.org.{int(WHEN):08x}.{os.getpid():08x}"
     assert noted == [
-        f"write {post}",
+        f"pwrite {post}",
         f"link {post}",
         f"unlink {post}",
+        f"pwrite {post} (deleted)",  # which is the lock file now
         "write alice",
         "fsync alice",
         f"fsync {box.parent.name}",
