@@ -105,7 +105,8 @@ class Appendfile(MailboxOptions):
             self.create_file, ctx.place.home, self.create_directory, self.directory_mode
         )
         path, is_directory = self.target(ctx, parcel, creation)
-        done = for_all(parcel, Outcome("", Result.DONE, file=parcel.file))
+        written = path if parcel.file and (self.file or self.directory) else parcel.file
+        done = for_all(parcel, Outcome("", Result.DONE, file=written))
         if path == "/dev/null" and not is_directory:
             return done
         other = None if is_directory or not self.file_format else self._other(path)

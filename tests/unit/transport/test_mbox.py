@@ -736,5 +736,6 @@ def test_an_option_may_make_the_mailbox_of_what_a_redirection_named(
     load: Load, box: Path, parcel: MakeParcel, deliver: Deliver
 ) -> None:
     local = transport(load, Path("$address_file.x"))
-    assert only(deliver(local, parcel(file=Trusted(str(box))))).result is Result.DONE
+    outcome = only(deliver(local, parcel(file=Trusted(str(box)))))
+    assert (outcome.result, outcome.file) == (Result.DONE, f"{box}.x")
     assert Path(f"{box}.x").read_bytes() == ONE
