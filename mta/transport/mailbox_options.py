@@ -18,7 +18,7 @@ from mta.config.option import Option
 from mta.config.template import Template
 from mta.expand.context import Context
 from mta.expand.run import expand
-from mta.expand.trust import keep, require, trusted
+from mta.expand.trust import keep, require
 from mta.lookup import pcre
 from mta.transport.api import Parcel
 from mta.transport.codes import EXPANSION_FAILED, NOT_ABSOLUTE, UNKNOWN
@@ -272,8 +272,8 @@ class MailboxOptions(Transport):
             )
         if "\0" in text:
             raise TempFail(f"appendfile: a NUL in the file name of {self.name} transport")
-        if not is_trusted(text) and creation.frees(text):
-            text = trusted(text)
+        if not is_trusted(text):
+            text = creation.freed(text) or text
         path = self.checked_path(text, "directory" if is_directory else "file")
         if is_directory and path != "/":
             path = self.checked_path(keep(path, path.rstrip("/")), "directory")

@@ -15,6 +15,7 @@ import os
 from dataclasses import dataclass
 
 from mta.base.errors import TempFail, describe
+from mta.base.trust import Trusted
 from mta.transport.codes import BAD_CREATE, NOT_DIRECTORY
 from mta.unix.files import make_dir, open_dir
 
@@ -41,12 +42,11 @@ class Creation:
             return os.path.dirname(path) == base.rstrip("/")
         return self.is_below(path, base)
 
-    def frees(self, path: str) -> bool:
-        """True if the rule makes a path safe that a stranger had a say in."""
-        if self.rule in (ANYWHERE, IN_HOME):
-            return False
-        base = self.home if self.rule == BELOW_HOME else self.rule
-        return bool(base) and self.is_below(path, base or "")
+    def freed(self, path: str) -> Trusted | None:
+        """This path, which a stranger had a say in, if it leads below the one place that the
+        rule names; else None."""
+        base = {ANYWHERE: "", IN_HOME: "", BELOW_HOME: self.home}.get(self.rule, self.rule)
+        return Trusted(path) if base and self.is_below(path, base) else None
 
     @staticmethod
     def is_below(path: str, base: str) -> bool:
