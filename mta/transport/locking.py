@@ -161,12 +161,15 @@ class LockFile:
             _say(self._fd, octets, len(self._holder))
 
     def release(self) -> None:
-        """Remove the lock file."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
-            with suppress(OSError):  # the delivery is done, and age removes lock files, too
+        """Remove the lock file, unless somebody has found it too old and made another."""
+        if self._fd < 0:
+            return
+        with suppress(OSError):  # the delivery is done, and age removes lock files, too
+            named = os.stat(self._name, dir_fd=self._directory, follow_symlinks=False)
+            if os.path.samestat(named, os.fstat(self._fd)):
                 os.unlink(self._name, dir_fd=self._directory)
+        os.close(self._fd)
+        self._fd = -1
 
     def _make(self) -> bool:
         post = os.path.basename(_post(self._mailbox, self._host))
@@ -191,7 +194,13 @@ class LockFile:
     def _link(self, post: str, fd: int) -> bool:
         directory = self._directory
         try:
-            os.link(post, self._name, src_dir_fd=directory, dst_dir_fd=directory)
+            os.link(
+                post,
+                self._name,
+                src_dir_fd=directory,
+                dst_dir_fd=directory,
+                follow_symlinks=False,
+            )
         except OSError:
             # A server that lost its answer may have made it all the same.
             return os.fstat(fd).st_nlink == 2
@@ -236,7 +245,12 @@ def _say(fd: int, octets: bytes, offset: int) -> None:
 
 def myself() -> bytes:
     """The first line of our lock files: this process, and nobody else ever."""
-    return b"%b %d %b\n" % (_system(), os.getpid(), _start_of(os.getpid()))
+    return _line_of(os.getpid())
+
+
+@functools.lru_cache(1)
+def _line_of(pid: int) -> bytes:
+    return b"%b %d %b\n" % (_system(), pid, _start_of(pid))
 
 
 def is_ours(said: bytes) -> bool:

@@ -376,6 +376,24 @@ def test_a_lock_file_that_is_too_old_is_removed(
     assert names(box) == ["alice"]
 
 
+def test_a_lock_file_that_is_no_longer_ours_is_left_alone(
+    load: Load, box: Path, parcel: MakeParcel, deliver: Deliver, clock: Time
+) -> None:
+    make(box)
+    lock = box.parent / "alice.lock"
+    other = os.open(box, os.O_RDWR)
+    lock_record(other)
+
+    def take_over() -> None:
+        lock.unlink()
+        lock.write_text("mine now")
+        os.close(other)
+
+    clock.acts.append((1.0, take_over))
+    assert only(deliver(transport(load, box), parcel())).result is Result.DONE
+    assert lock.read_text() == "mine now"
+
+
 def test_a_directory_without_room_for_the_lock_file_is_named(
     load: Load, box: Path, parcel: MakeParcel, deliver: Deliver
 ) -> None:
