@@ -4,6 +4,11 @@
     parcel     a Parcel as records in a sealed memory file, for the process that delivers
     headers    what is added and removed at delivery: Return-path:, Envelope-to:, …
     writing    the message as a stream, with the dots and line ends that its target wants
+    shape      what stands around and within a message in a file
+    mbox       a mailbox in one file; locking has its locks
+    maildir    a Maildir; maildirsize keeps its size
+    newfile    a file for each message without more
+    quota      limits of mailboxes; places says where files may be made
     drivers/   one transport driver each, found by file name
 
 A transport runs in a process of its own that has already become the right user: the recipient

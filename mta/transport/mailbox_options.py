@@ -317,12 +317,12 @@ class MailboxOptions(Transport):
 
     def limits(self, ctx: Context) -> Quota:
         """What the options say of quotas."""
-        if not (self.quota_ or self.mailbox_size or self.mailbox_filecount):
+        regex = self.quota_size_regex
+        if not (self.quota_ or self.mailbox_size or self.mailbox_filecount or regex):
             return Quota()
         size, files = self._limit(ctx, self.quota_), self._limit(ctx, self.quota_filecount)
         known_size = self._limit(ctx, self.mailbox_size)
         known_files = self._limit(ctx, self.mailbox_filecount)
-        regex = self.quota_size_regex
         return Quota(
             size,
             files,

@@ -713,6 +713,30 @@ def test_the_lock_file_of_another_user_says_nothing(
     assert box.read_bytes() == b"old\n\n" + ONE
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"12345\n",
+        b"mta \n",
+        b"mta x y 1 1\n",
+        b"SYSTEM 0 5\n0 1 1\nFF",
+        b"SYSTEM 9999999999 5\n",
+        b"SYSTEM -1 5\n",
+        b"SYSTEM 1 5",
+        b"\0" * 5000,
+    ],
+)
+def test_a_lock_file_that_says_nonsense_is_a_lock_file(
+    load: Load, box: Path, parcel: MakeParcel, deliver: Deliver, said: bytes
+) -> None:
+    make(box)
+    system = b" ".join(locking.myself().split(b" ")[:3])
+    (box.parent / "alice.lock").write_bytes(said.replace(b"SYSTEM", system))
+    local = transport(load, box, "lock_retries = 1", "lockfile_timeout = 0s")
+    assert only(deliver(local, parcel())).code == -9
+    assert box.read_bytes() == b"old\n"
+
+
 # ---- file_format, file addresses
 
 
