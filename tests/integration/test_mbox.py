@@ -121,6 +121,7 @@ def test_a_lock_file_is_waited_for() -> None:
         assert not box(mta).exists()
         lock.unlink()
         mbox.await_messages(box(mta), 1)
+        mta.await_empty()
         assert not lock.exists()
 
 
@@ -158,3 +159,21 @@ def test_many_deliveries_into_one_mailbox_leave_every_message_whole() -> None:
         bodies = [each.partition(b"\n\n")[2] for each in mbox.messages(box(mta))]
         assert sorted(bodies) == sorted(f">From {text}\n".encode() for text in sent)
         assert [path.name for path in box(mta).parent.iterdir()] == ["alice.mbox"]
+
+
+def test_a_full_mailbox_is_tried_again_by_the_rule_for_quotas() -> None:
+    limit = "  quota = ${if eq{$local_part}{alice}{2K}{0}}\n"
+    text = config().replace("  lock_interval", f"{limit}  lock_interval")
+    # No times: what is over quota comes back at once.
+    text = text.replace("* * F,1h,1s", "* quota\n* * F,1h,1s")
+    with daemon.running(text) as mta:
+        send(mta, "one")
+        mbox.await_messages(box(mta), 1)
+        body = b"Subject: large\r\n\r\n" + b"line of text\r\n" * 200
+        clients.send(mta.address, "bob@local.test", ["alice@local.test"], body)
+        line = mta.await_log("== alice")
+        assert "defer (-22): mailbox is full (MTA-imposed quota exceeded" in line
+        mta.await_log("** alice@local.test: retry timeout exceeded")
+        (bounce,) = mbox.await_messages(box(mta).with_name("bob.mbox"), 1)
+        assert b"mailbox is full" in bounce
+        assert subjects(box(mta)) == ["one"]
