@@ -36,6 +36,7 @@ from mta.unix.files import open_at, set_mode, unlink_quietly
 
 Waiting = Generator[None, None, None]
 _STEP = 0.05
+_RACES = 100
 _MOST_SAID = 4096  # octets of a lock file that are read
 _PROCESS = re.compile(rb" ([0-9]{1,9}) ([0-9]+)\n")
 
@@ -143,16 +144,17 @@ class LockFile:
         """Make the lock file."""
         customs = self._customs
         end = clock.monotonic() + (max(customs.retries, 1) - 1) * customs.interval
-        while not self._make():
-            holder = self._remove_old()
-            if holder is None:
-                continue
+        races = 0
+        while (holder := self._try()) is not None or self._fd < 0:
+            if holder is None and races < _RACES:
+                races += 1
+                continue  # the one that was there has just gone
             if (left := end - clock.monotonic()) <= 0:
                 raise TempFail(
                     f"failed to lock mailbox {self._mailbox} (lock file)", code=LOCK_FAILED
                 )
             # One of ours will have done in a moment.
-            pause = _STEP if is_ours(holder) else customs.interval
+            pause = _STEP if is_ours(holder or b"") else customs.interval
             yield from wait(min(left, pause))
 
     def note(self, octets: bytes) -> None:
@@ -164,14 +166,17 @@ class LockFile:
         """Remove the lock file, unless somebody has found it too old and made another."""
         if self._fd < 0:
             return
+        with suppress(OSError):
+            # What is done is not half done, even if the file should stay.
+            os.ftruncate(self._fd, len(self._holder))
         with suppress(OSError):  # the delivery is done, and age removes lock files, too
-            named = os.stat(self._name, dir_fd=self._directory, follow_symlinks=False)
-            if os.path.samestat(named, os.fstat(self._fd)):
+            if self._is_named(self._fd):
                 os.unlink(self._name, dir_fd=self._directory)
         os.close(self._fd)
         self._fd = -1
 
-    def _make(self) -> bool:
+    def _try(self) -> bytes | None:
+        """Make the lock file, or else tell what the one says that is there."""
         post = os.path.basename(_post(self._mailbox, self._host))
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
         try:
@@ -179,17 +184,21 @@ class LockFile:
         except OSError as error:
             text = no_post(self._mailbox, self._host)
             raise TempFail(text, code=error.errno or 0) from error
+        holder: bytes | None = None
+        is_made = False
         try:
             set_mode(fd, self._customs.lockfile_mode)
             _say(fd, self._holder, 0)
-            if self._link(post, fd):
-                self._fd, fd = fd, -1
-                return True
-            return False
+            is_made = self._link(post, fd)
+            if not is_made:
+                is_made, holder = self._take_over(post, fd)
         finally:
             unlink_quietly(self._directory, post)
-            if fd >= 0:
+            if is_made:
+                self._fd = fd
+            else:
                 os.close(fd)
+        return holder
 
     def _link(self, post: str, fd: int) -> bool:
         directory = self._directory
@@ -206,30 +215,57 @@ class LockFile:
             return os.fstat(fd).st_nlink == 2
         return True
 
-    def _remove_old(self) -> bytes | None:
-        """Remove a lock file that nobody can be using any more; what one says that stays."""
+    def _take_over(self, post: str, ours: int) -> tuple[bool, bytes | None]:
+        """Put our lock file in the place of one that nobody can be using any more.
+
+        True if that was done, and else what the one says that is there; None if there is none.
+        """
         try:
-            fd = open_at(self._directory, self._name, os.O_RDONLY)
+            fd = open_at(self._directory, self._name, os.O_RDWR)
         except FileNotFoundError:
-            return None
+            return False, None
         except OSError:
-            fd = -1  # that of somebody else: only its age counts
+            return False, self._remove_foreign()
         try:
             said = b""
-            if fd >= 0 and os.fstat(fd).st_uid == os.geteuid():
+            if os.fstat(fd).st_uid == os.geteuid():
                 said = os.pread(fd, _MOST_SAID, 0)
-            if not is_of_the_dead(said) and not self._is_too_old():
-                return said
-            self.left_behind = said
+            is_dead = is_of_the_dead(said)
+            if not is_dead and not self._is_too_old():
+                return False, said
+            # Of two that want to, the second must not put it in the place of the first one's.
+            if not locks.lock(fd, 0) or not self._is_named(fd):
+                return False, None
+            # Only the dead, and systems that are no more, leave things half done.
+            self.left_behind = said if is_dead or not is_ours(said) else b""
+            # Should we die before it is put right, the next one has to know of it, too.
+            _say(ours, self.left_behind.partition(b"\n")[2], len(self._holder))
+            directory = self._directory
+            os.rename(post, self._name, src_dir_fd=directory, dst_dir_fd=directory)
+        except FileNotFoundError:
+            return False, None
+        except OSError:
+            return False, said
+        finally:
+            os.close(fd)
+        return True, None
+
+    def _remove_foreign(self) -> bytes | None:
+        """Remove that of somebody else, of which only the age counts; what it says if not."""
+        try:
+            if not self._is_too_old():
+                return b""
             os.unlink(self._name, dir_fd=self._directory)
         except FileNotFoundError:
             return None
         except OSError:
-            return said
-        finally:
-            if fd >= 0:
-                os.close(fd)
+            return b""
         return None
+
+    def _is_named(self, fd: int) -> bool:
+        """True if this is still the lock file: one whose holder has ended well is not."""
+        named = os.stat(self._name, dir_fd=self._directory, follow_symlinks=False)
+        return os.path.samestat(named, os.fstat(fd))
 
     def _is_too_old(self) -> bool:
         limit = self._customs.lockfile_timeout

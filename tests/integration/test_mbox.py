@@ -146,14 +146,15 @@ def test_many_deliveries_into_one_mailbox_leave_every_message_whole() -> None:
         for first in range(4):
             pid = os.fork()
             if pid == 0:
+                code = 1
                 try:
                     for text in sent[first::4]:
                         send(mta, text)
+                    code = 0
                 finally:
-                    os._exit(0)
+                    os._exit(code)
             pids.append(pid)
-        for pid in pids:
-            os.waitpid(pid, 0)
+        assert [os.waitpid(pid, 0)[1] for pid in pids] == [0] * 4
         conversation.empty_queue(mta, 60.0)
         assert sorted(subjects(box(mta))) == sorted(sent)
         bodies = [each.partition(b"\n\n")[2] for each in mbox.messages(box(mta))]

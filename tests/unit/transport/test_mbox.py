@@ -673,6 +673,27 @@ def test_what_a_process_left_half_done_is_taken_away_at_once(
     assert box.read_bytes() == b"old\n\n" + ONE
 
 
+def test_one_that_dies_before_it_has_put_things_right_passes_them_on(
+    local: Transport,
+    box: Path,
+    parcel: MakeParcel,
+    deliver: Deliver,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    left_by_the_dead(box, ONE[:-3], b"old\n\n")
+    note = (box.parent / "alice.lock").read_bytes().partition(b"\n")[2]
+
+    def die(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mta.transport.mbox.Mailbox._open_locked", die)
+        patch.setattr("mta.transport.locking.LockFile.release", lambda self: None)
+        with pytest.raises(KeyboardInterrupt):
+            deliver(local, parcel())
+    assert (box.parent / "alice.lock").read_bytes() == locking.myself() + note
+
+
 @pytest.mark.parametrize(
     "written",
     [
@@ -688,6 +709,74 @@ def test_nothing_is_taken_away_that_may_be_of_another(
     left_by_the_dead(box, written, b"old\n\n")
     assert only(deliver(local, parcel())).result is Result.DONE
     assert box.read_bytes() == b"old\n\n" + written + ONE
+
+
+class Ending:
+    """Stands in for the os module: a process that is asked for has just come to its end."""
+
+    def __init__(self, act: Callable[[], object]) -> None:
+        self.act = act
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(os, name)
+
+    def kill(self, pid: int, number: int) -> None:
+        self.act()
+        raise ProcessLookupError
+
+
+def test_a_process_that_ended_well_while_its_lock_file_was_read_left_nothing_behind(
+    local: Transport,
+    box: Path,
+    parcel: MakeParcel,
+    deliver: Deliver,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    left_by_the_dead(box, ONE, b"old\n\n")
+    lock = box.parent / "alice.lock"
+    monkeypatch.setattr(locking, "os", Ending(lock.unlink))
+    assert only(deliver(local, parcel())).result is Result.DONE
+    assert box.read_bytes() == b"old\n\n" + ONE + ONE
+
+
+def test_a_lock_file_that_took_the_place_of_one_left_behind_is_respected(
+    load: Load,
+    box: Path,
+    parcel: MakeParcel,
+    deliver: Deliver,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    left_by_the_dead(box, ONE, b"old\n\n")
+    lock = box.parent / "alice.lock"
+
+    def another() -> None:
+        lock.rename(box.parent / "away")
+        lock.write_text("mine now")
+
+    monkeypatch.setattr(locking, "os", Ending(another))
+    local = transport(load, box, "lock_retries = 1", "lockfile_timeout = 0s")
+    assert only(deliver(local, parcel())).code == -9
+    assert lock.read_text() == "mine now"
+    assert box.read_bytes() == b"old\n\n" + ONE
+
+
+def test_a_lock_file_that_cannot_be_removed_speaks_of_nothing_that_is_done(
+    local: Transport,
+    box: Path,
+    parcel: MakeParcel,
+    deliver: Deliver,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(name: str, **named: int) -> None:
+        if name == "alice.lock":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        unlink(name, **named)
+
+    unlink = os.unlink
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", fail)
+        assert only(deliver(local, parcel())).result is Result.DONE
+    assert (box.parent / "alice.lock").read_bytes() == locking.myself()
 
 
 def test_the_lock_file_of_a_process_that_lives_is_waited_for(
