@@ -166,12 +166,13 @@ class LockFile:
         """Remove the lock file, unless somebody has found it too old and made another."""
         if self._fd < 0:
             return
-        with suppress(OSError):
-            # What is done is not half done, even if the file should stay.
-            os.ftruncate(self._fd, len(self._holder))
-        with suppress(OSError):  # the delivery is done, and age removes lock files, too
+        try:
             if self._is_named(self._fd):
                 os.unlink(self._name, dir_fd=self._directory)
+        except OSError:
+            # Age removes lock files, too; but what is done must not look half done.
+            with suppress(OSError):
+                os.ftruncate(self._fd, len(self._holder))
         os.close(self._fd)
         self._fd = -1
 
