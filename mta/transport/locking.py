@@ -38,6 +38,7 @@ Waiting = Generator[None, None, None]
 _STEP = 0.05
 _RACES = 100
 _MOST_SAID = 4096  # octets of a lock file that are read
+_FREE = b"mta free\n"
 _PROCESS = re.compile(rb" ([0-9]{1,9}) ([0-9]+)\n")
 
 
@@ -170,9 +171,10 @@ class LockFile:
             if self._is_named(self._fd):
                 os.unlink(self._name, dir_fd=self._directory)
         except OSError:
-            # Age removes lock files, too; but what is done must not look half done.
+            # It stays, but nobody has to wait for it, and nothing is half done.
             with suppress(OSError):
-                os.ftruncate(self._fd, len(self._holder))
+                os.ftruncate(self._fd, 0)
+                _say(self._fd, _FREE, 0)
         os.close(self._fd)
         self._fd = -1
 
@@ -194,7 +196,8 @@ class LockFile:
             if not is_made:
                 is_made, holder = self._take_over(post, fd)
         finally:
-            unlink_quietly(self._directory, post)
+            with suppress(OSError):
+                unlink_quietly(self._directory, post)
             if is_made:
                 self._fd = fd
             else:
@@ -297,7 +300,10 @@ def is_ours(said: bytes) -> bool:
 
 
 def is_of_the_dead(said: bytes) -> bool:
-    """True if a lock file is that of a process of this system that does not exist any more."""
+    """True if a lock file is that of a process of this system that does not exist any more,
+    or that could not remove it."""
+    if said == _FREE:
+        return True
     if not is_ours(said) or not (found := _PROCESS.match(said, len(_system()))):
         return False
     pid, start = int(found[1]), found[2]

@@ -760,11 +760,12 @@ def test_a_lock_file_that_took_the_place_of_one_left_behind_is_respected(
     assert box.read_bytes() == b"old\n\n" + ONE
 
 
-def test_a_lock_file_that_cannot_be_removed_speaks_of_nothing_that_is_done(
+def test_a_lock_file_that_cannot_be_removed_holds_nobody_up(
     local: Transport,
     box: Path,
     parcel: MakeParcel,
     deliver: Deliver,
+    clock: Time,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def fail(name: str, **named: int) -> None:
@@ -776,7 +777,11 @@ def test_a_lock_file_that_cannot_be_removed_speaks_of_nothing_that_is_done(
     with monkeypatch.context() as patch:
         patch.setattr(os, "unlink", fail)
         assert only(deliver(local, parcel())).result is Result.DONE
-    assert (box.parent / "alice.lock").read_bytes() == locking.myself()
+    assert names(box) == ["alice", "alice.lock"]
+    assert only(deliver(local, parcel())).result is Result.DONE
+    assert clock.slept == 0.0
+    assert box.read_bytes() == ONE + ONE
+    assert names(box) == ["alice"]
 
 
 def test_the_lock_file_of_a_process_that_lives_is_waited_for(
