@@ -13,3 +13,8 @@ def now() -> float:
 def monotonic() -> float:
     """Seconds that only ever grow: for deadlines and durations."""
     return time.monotonic()
+
+
+def sleep(seconds: float) -> None:
+    """Do nothing for a while."""
+    time.sleep(seconds)

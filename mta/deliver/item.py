@@ -82,9 +82,10 @@ class Item:
         self.state, self.text, self.code, self.status = state, text, code, status
 
 
-def shown(item: Item, *, success: bool) -> str:
+def shown(item: Item, *, success: bool, file: str = "") -> str:
     """An address as the log shows it: the final one, then the recipient in the envelope where
-    the two differ.  A successful local delivery is shown by its local part alone."""
+    the two differ.  A successful local delivery is shown by its local part alone, one to a
+    file by the `file` that was written."""
     address = item.address
     top = item.recipient.address
     if address.kind != "address":
@@ -92,7 +93,7 @@ def shown(item: Item, *, success: bool) -> str:
         between = ""
         if parent is not None and parent.parent is not None:
             between = f" ({parent.text})"
-        return f"{address.text}{between} <{top}>"
+        return f"{file or address.text}{between} <{top}>"
     if success and item.is_local and address.as_local and item.transport:
         return f"{address.local_part} <{top}>"
     text = address.text

@@ -117,7 +117,7 @@ class Progress:
             )
             self._note(f"=> :blackhole: <{item.recipient.address}> R={item.router}")
             return
-        address = shown(item, success=True)
+        address = shown(item, success=True, file=outcome.file)
         host = item.host_shown + ("*" if outcome.reused else "")
         events.delivered(
             self._log,

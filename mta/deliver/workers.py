@@ -33,6 +33,7 @@ START_SECONDS = 60.0
 # How long a worker may take without a word.  A slow host has its own, much shorter, limits in
 # the transport; this one is for what nobody thought of.
 PATIENCE = 3600.0
+HELD_UP = 5.0  # seconds in which one that is brief has always done
 MOST_NOTES = 1000  # outcomes beyond one for each recipient
 INLINE = 48 << 10  # octets of a parcel that travel in the frame
 
@@ -175,9 +176,17 @@ class Workers:
     def _stand_in_line(self, job: Job) -> bool:
         """Give a job to a worker that is at another of the same kind, if one takes it."""
         for worker in self._busy.values():
-            if worker.kind == job.kind and len(worker.loads) < IN_LINE:
+            if worker.kind != job.kind or len(worker.loads) >= IN_LINE:
+                continue
+            if not self._is_held_up(worker):
                 return worker.uses < self._max_use and self._hand(worker, job)
         return False
+
+    def _is_held_up(self, worker: _Worker) -> bool:
+        """True if a worker has said nothing for so long that nobody should stand behind it: a
+        mailbox is locked, or a disk away."""
+        heard = worker.deadline - self._patience
+        return clock.monotonic() - heard > HELD_UP
 
     def _begin_fresh(self, job: Job) -> None:
         try:

@@ -7,6 +7,11 @@
     framing    the message as programs want it: lines escaped, or as batch SMTP
     command    command lines of options: split first, then expanded; what may be run
     filter     the command that a message goes through on its way
+    shape      what stands around and within a message in a file
+    mbox       a mailbox in one file; locking has its locks
+    maildir    a Maildir; maildirsize keeps its size
+    newfile    a file for each message without more
+    quota      limits of mailboxes; places says where files may be made
     drivers/   one transport driver each, found by file name
 
 A transport runs in a process of its own that has already become the right user: the recipient

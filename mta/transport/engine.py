@@ -143,6 +143,9 @@ class Transport(Configured):
     def use(self, conf: Configuration) -> None:
         """Take what else of the configuration is needed.  Raises ConfigError."""
 
+    def know(self, find: Callable[[str], Transport | None]) -> None:
+        """Learn how to find the other transports of the configuration by name."""
+
     def deliver(self, ctx: Context, parcel: Parcel) -> list[Outcome] | Stages:
         """Deliver, and say for each recipient what became of it: now, or in stages."""
         raise NotImplementedError
@@ -359,6 +362,8 @@ def load_transports(conf: Configuration) -> dict[str, Transport]:
         made[block.name] = _make(block)
         made[block.name].use(conf)
     prepare(list(made.values()))
+    for each in made.values():
+        each.know(made.get)
     return made
 
 

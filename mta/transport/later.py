@@ -19,16 +19,7 @@ GENERIC = frozenset(
 OF_DRIVER = {
     "appendfile": frozenset(
         words("""
-        allow_fifo allow_symlink batch_id check_group check_owner check_string create_file
-        directory_file escape_string file file_format file_must_exist lock_fcntl_timeout
-        lock_flock_timeout lock_interval lock_retries lockfile_mode lockfile_timeout
-        mailbox_filecount mailbox_size maildir_quota_directory_regex maildir_retries
-        maildir_tag maildir_use_size_file maildirfolder_create_regex mailstore_format
-        mailstore_prefix
-        mailstore_suffix mbx_format message_prefix message_suffix mode_fail_narrower
-        notify_comsat quota quota_directory quota_filecount quota_is_inclusive
-        quota_size_regex quota_warn_message quota_warn_threshold use_bsmtp use_crlf
-        use_fcntl_lock use_flock_lock use_lockfile use_mbx_lock
+        mbx_format notify_comsat quota_warn_message quota_warn_threshold use_mbx_lock
         """)
     ),
     "pipe": frozenset(words("pipe_as_creator use_classresources")),

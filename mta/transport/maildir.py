@@ -20,17 +20,20 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
 from mta.base.errors import TempFail
 from mta.base.trust import Trusted
-from mta.transport.writing import Stream, to_file
+from mta.transport.places import Creation, sync_dir
+from mta.transport.shape import Shape
+from mta.transport.writing import Stream
 from mta.unix.files import make_dir, open_at, open_dir, set_mode, unlink_quietly
 from mta.unix.writeback import begin_writing
 
 # tmp/ last: where it is there, the others are.
 _PARTS = ("cur", "new", "tmp")
+FOLDER = "maildirfolder"
 
 
 @dataclass(slots=True)
@@ -52,31 +55,50 @@ class Maildir:
         return open_at(self.tmp, name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
 
     def store(
-        self, fd: int, stream: Stream, name: str, mode: int
-    ) -> Generator[None, None, None]:
+        self,
+        fd: int,
+        stream: Stream,
+        shape: Shape,
+        name: str,
+        mode: int,
+        tagged: Callable[[int], str],
+    ) -> Generator[None, None, int]:
         """Store a message in a file that was created under this name; the file is closed.
 
+        `tagged` says the last name, for the octets that were written.  Gives these octets.
         Stops before each sync.
         """
-        place = self.tmp
+        place, final = self.tmp, name
         try:
             try:
                 set_mode(fd, mode)  # whatever the umask says
-                to_file(stream, fd)
+                size = shape.write(stream, fd)
                 begin_writing(fd)
                 yield
                 os.fdatasync(fd)
             finally:
                 os.close(fd)
-            os.rename(name, name, src_dir_fd=self.tmp, dst_dir_fd=self.new)
+            final = self._rename(name, tagged(size))
             place = self.new
             self.is_synced = False
             yield
             self._sync()
         except BaseException:
             with contextlib.suppress(OSError):
-                unlink_quietly(place, name)
+                unlink_quietly(place, final)
             raise
+        return size
+
+    def _rename(self, name: str, final: str) -> str:
+        """Move a message to new/, with a tag if that makes the name not too long."""
+        try:
+            os.rename(name, final, src_dir_fd=self.tmp, dst_dir_fd=self.new)
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG or final == name:
+                raise
+            os.rename(name, name, src_dir_fd=self.tmp, dst_dir_fd=self.new)
+            return name
+        return final
 
     def _sync(self) -> None:
         """Make the names in new/ last, of all messages at once."""
@@ -92,28 +114,44 @@ class Maildir:
             self.is_synced = True
 
 
-def open_maildir(path: Trusted, mode: int, *, create: bool, home: str | None) -> Maildir:
-    """Open a Maildir, and make what is missing with this mode if that is allowed.
+def open_maildir(path: Trusted, creation: Creation, *, is_folder: bool) -> Maildir:
+    """Open a Maildir, and make what is missing if that is allowed.
 
-    A home directory that is not there is not made: it may be away for a while.
+    `is_folder` marks it as one that lies within another: with a file maildirfolder.
     """
-    root = _open_root(path, mode, create=create, home=home)
+    root = creation.open_target(path)
     try:
         try:
-            return _open_parts(root)
+            maildir = _open_parts(root)
         except FileNotFoundError:
-            if not create:
+            if not creation.may_make_dirs:
                 raise
-            for part in _PARTS:
-                make_dir(root, part, mode)
-            os.fsync(root)
-            return _open_parts(root)
+            _make_parts(root, creation.dir_mode)
+            maildir = _open_parts(root)
         except NotADirectoryError as error:
             raise TempFail(
                 f"{path}: tmp or new is a symbolic link or no directory", code=errno.ENOTDIR
             ) from error
+        if is_folder:
+            try:
+                _mark_folder(root)
+            except OSError:
+                maildir.close()
+                raise
+        return maildir
     finally:
         os.close(root)
+
+
+def _make_parts(root: int, mode: int) -> None:
+    for part in _PARTS:
+        make_dir(root, part, mode)
+    sync_dir(root)
+
+
+def _mark_folder(root: int) -> None:
+    with contextlib.suppress(FileExistsError):
+        os.close(open_at(root, FOLDER, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
 
 
 def _open_parts(root: int) -> Maildir:
@@ -123,45 +161,3 @@ def _open_parts(root: int) -> Maildir:
     except OSError:
         os.close(tmp)
         raise
-
-
-def _open_root(path: Trusted, mode: int, *, create: bool, home: str | None) -> int:
-    try:
-        return open_dir(path)
-    except FileNotFoundError:
-        if not create:
-            raise
-    if home and f"{path}/".startswith(f"{home}/") and not os.path.lexists(home):
-        raise TempFail(f"the home directory {home} does not exist", code=errno.ENOENT)
-    return _make_path(path, mode)
-
-
-def _make_path(path: str, mode: int) -> int:
-    """Make the missing directories of an absolute path, one by one, and open the last.
-
-    Below the last one that exists no symbolic link is followed: somebody may put one there
-    while we work.
-    """
-    missing: list[str] = []
-    there = path.rstrip("/")
-    while True:
-        there, _, name = there.rpartition("/")
-        if name:
-            missing.append(name)
-        try:
-            fd = open_dir(there or "/")
-            break
-        except FileNotFoundError:
-            continue
-    try:
-        while missing:
-            name = missing.pop()
-            if make_dir(fd, name, mode):
-                os.fsync(fd)
-            inner = open_dir(name, at=fd)
-            fd, outer = inner, fd
-            os.close(outer)
-    except OSError:
-        os.close(fd)
-        raise
-    return fd

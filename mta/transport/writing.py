@@ -58,10 +58,15 @@ def chunks(stream: Stream) -> Iterator[bytes]:
     """The whole message as it is: the headers and the first of the body together."""
     done = min(stream.body_size, CHUNK)
     yield stream.head + _read(stream, 0, done)
-    while done < stream.body_size:
-        part = min(stream.body_size - done, CHUNK)
-        yield _read(stream, done, part)
-        done += part
+    yield from body(stream, done)
+
+
+def body(stream: Stream, start: int = 0) -> Iterator[bytes]:
+    """The body as it is, from an offset in it on."""
+    while start < stream.body_size:
+        part = min(stream.body_size - start, CHUNK)
+        yield _read(stream, start, part)
+        start += part
 
 
 def _read(stream: Stream, at: int, count: int) -> bytes:
@@ -120,11 +125,8 @@ def to_file(stream: Stream, out: int) -> int:
             write_all(out, chunk)
         return stream.size
     write_all(out, stream.head)
-    done = _copy(stream, out)
-    while done < stream.body_size:
-        part = min(stream.body_size - done, CHUNK)
-        write_all(out, _read(stream, done, part))
-        done += part
+    for part in body(stream, _copy(stream, out)):
+        write_all(out, part)
     return stream.size
 
 

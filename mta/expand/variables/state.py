@@ -155,3 +155,15 @@ def tod_zulu(ctx: Context) -> str:
 def tod_bsdinbox(ctx: Context) -> str:
     """The date and time as in the From line of a mailbox."""
     return time.asctime(time.localtime(clock.now()))
+
+
+@variable("inode", trusted=True)
+def inode(ctx: Context) -> str:
+    """In directory_file, the inode number of the new file; else 0."""
+    return ctx.values.get("inode", "0")
+
+
+@variable("mailstore_basename")
+def mailstore_basename(ctx: Context) -> str:
+    """While a mailstore is written, the path of its files without what tells them apart."""
+    return ctx.values.get("mailstore_basename", "")

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from mta.base import clock
 from mta.deliver.frames import IN_LINE, Carry, Refused, Start, pack
-from mta.deliver.workers import INLINE, Job, Workers
+from mta.deliver.workers import HELD_UP, INLINE, Job, Workers
 from mta.transport import parcel as parcels
 from mta.transport.api import Outcome, Parcel, ParcelRecipient, Result
 from mta.unix import frames
@@ -321,6 +322,23 @@ def test_the_line_has_a_length(launcher: Launcher, parcel: Parcel) -> None:
     workers = Workers(launcher.start(carry_all))
     said = carry(workers, *(brief(parcel, number) for number in range(IN_LINE + 1)))
     assert said[IN_LINE] == [replace(DONE, text="worker 2")]
+    workers.close()
+
+
+def test_nobody_stands_in_line_behind_one_that_is_held_up(
+    launcher: Launcher, parcel: Parcel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wait_first(channel: socket.socket, number: int) -> None:
+        if number == 1:
+            receive(channel)
+            channel.recv(1)
+        carry_all(channel, number)
+
+    workers = Workers(launcher.start(wait_first))
+    workers.submit(brief(parcel, 0))
+    now = clock.monotonic() + HELD_UP + 1
+    monkeypatch.setattr("mta.base.clock.monotonic", lambda: now)
+    assert carry(workers, brief(parcel, 1)) == [[replace(DONE, text="worker 2")]]
     workers.close()
 
 
