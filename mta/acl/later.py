@@ -10,4 +10,4 @@ CONTROLS = frozenset(
     "bmi_run cutthrough_delivery debug dscp fakedefer fakereject "
     "utf8_downconvert wellknown".split(" ")
 )
-VERIFICATIONS = frozenset("arc csa header_sender helo reverse_host_lookup".split(" "))
+VERIFICATIONS = frozenset("arc csa header_sender".split(" "))

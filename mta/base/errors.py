@@ -6,6 +6,7 @@
     ├── PermFail        can never be done (5xx, bounce)
     ├── Reject          an SMTP command is refused with this reply
     ├── ProtocolError   a neighbour broke the rules of its channel; the channel is closed
+    ├── Slow            an answer takes too long to be waited for while others wait
     └── ExpansionFail   a string cannot be expanded; `forced` when it itself said "fail"
 
 Raise where found, with all facts; convert to a value at a boundary: command dispatch, ACL
@@ -101,6 +102,13 @@ class Reject(MtaError):
 
 class ProtocolError(MtaError):
     """A neighbour sent what its channel does not allow."""
+
+
+class Slow(MtaError):
+    """Somebody else has to answer first, and who has other things to do should do them now.
+
+    Raised only where that was asked for; the same thing can be done later, in more time.
+    """
 
 
 class ExpansionFail(MtaError):

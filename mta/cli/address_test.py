@@ -12,15 +12,16 @@ from collections.abc import Iterator, Sequence
 
 from mta.base import clock
 from mta.base.errors import ConfigError
-from mta.base.text import one_line
+from mta.base.text import one_line, to_text
 from mta.cli import place
 from mta.cli.options import Request
-from mta.cli.say import complain
+from mta.cli.say import as_it_is, complain
 from mta.config import load
 from mta.config.model import Configuration
 from mta.deliver.asking import AskedFiles
 from mta.expand.compile import prepare
 from mta.expand.context import Context
+from mta.lookup import servers
 from mta.lookup.api import Tables
 from mta.mail.address import AddressError, parse_list, split
 from mta.mail.date import log_stamp
@@ -57,9 +58,11 @@ def run(name: str, request: Request) -> int:
     try:
         conf = load.load(*place.configuration(request.config, request.macros))
         prepare(conf)
+        servers.check(conf)
         tester = Tester(conf, PURPOSES[request.mode], request.sender or "")
     except (ConfigError, place.Unplaced) as error:
         return complain(name, str(error), os.EX_CONFIG)
+    as_it_is()
     code = GOOD
     for text in request.operands or _asked():
         code = max(code, tester.test(text))
@@ -72,10 +75,10 @@ def _asked() -> Iterator[str]:
         if sys.stdin.isatty():
             sys.stdout.write("> ")
             sys.stdout.flush()
-        line = sys.stdin.readline()
+        line = sys.stdin.buffer.readline()
         if not line:
             return
-        yield line.rstrip("\n")
+        yield to_text(line).rstrip("\n")
 
 
 def _become_owner(conf: Configuration) -> Files:
@@ -138,7 +141,7 @@ class Tester:
         try:
             found = parse_list(
                 text,
-                allow_literal=self.conf.smtp_in.allow_domain_literals,
+                allow_literal=True,  # it is a question, not mail
                 allow_unqualified=True,
                 allow_utf8=False,
             )

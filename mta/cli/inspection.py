@@ -12,10 +12,10 @@ from collections.abc import Iterator, Sequence
 
 from mta.base.errors import ConfigError, ExpansionFail, TempFail, Where
 from mta.base.registry import suggestion
-from mta.base.text import one_line
+from mta.base.text import one_line, to_text
 from mta.cli import place
 from mta.cli.options import Request
-from mta.cli.say import complain
+from mta.cli.say import as_it_is, complain
 from mta.config import load
 from mta.config import show as settings
 from mta.config.model import Block, Configuration
@@ -24,7 +24,10 @@ from mta.expand.compile import compile_template
 from mta.expand.context import Context
 from mta.expand.run import expand
 from mta.lookup.api import Tables
+from mta.match.check import GRAMMARS
 
+# The conditions match_domain and its relatives are declared where lists are.
+assert GRAMMARS
 FROM_TERMINAL = Where("command line", 1)
 
 
@@ -98,7 +101,8 @@ def _block(kind: str, each: Block, *, admin: bool) -> Iterator[str]:
 
 
 def _expand_all(conf: Configuration, texts: Sequence[str]) -> int:
-    source = texts or (line.rstrip("\n") for line in sys.stdin)
+    as_it_is()
+    source = texts or (to_text(line).rstrip("\n") for line in sys.stdin.buffer)
     for text in source:
         sys.stdout.write(f"{one_line(expanded(conf, text))}\n")
     return os.EX_OK

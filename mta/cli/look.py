@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from mta.base.text import one_line
+from mta.base.text import one_line, to_text
 from mta.cli import output, place
 from mta.cli.inspection import examine, expanded, shown
 from mta.config import load
@@ -81,7 +81,7 @@ def expand_(config: str, macros: tuple[str, ...], json_: bool, texts: tuple[str,
       mta expand '${uc:$primary_hostname}'
     """
     conf = load.load(*place.configuration(config, list(macros)))
-    source = texts or tuple(line.rstrip("\n") for line in sys.stdin)
+    source = texts or tuple(to_text(line).rstrip("\n") for line in sys.stdin.buffer)
     results = {text: expanded(conf, text) for text in source}
     if json_:
         output.as_json(results)

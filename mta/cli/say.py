@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import sys
 
 from mta.base.text import one_line
+
+
+def as_it_is() -> None:
+    """From here on octets that are no text come out on standard output as they came in."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="surrogateescape")
 
 
 def complain(name: str, text: str, code: int) -> int:

@@ -48,6 +48,7 @@ def _connection(envelope: Envelope) -> Connection:
         host_port=envelope.host_port,
         host_name=envelope.host_name,
         host_lookup_failed=envelope.host_lookup_failed,
+        host_lookup_deferred=envelope.host_lookup_deferred,
         interface_address=envelope.interface_address,
         interface_port=envelope.interface_port,
         active_hostname=envelope.active_hostname,

@@ -21,13 +21,14 @@ Raises:   nothing that belongs to a message: what goes wrong defers it.
 from __future__ import annotations
 
 import os
+import select
 from collections import deque
 from collections.abc import Generator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from mta.base import clock
-from mta.base.errors import MtaError, TempFail
+from mta.base.errors import MtaError, Slow, TempFail
 from mta.config.model import Configuration
 from mta.deliver import batch, notify, one_time, routing, skipped
 from mta.deliver.batch import Batch, Whole
@@ -67,6 +68,11 @@ SOON = 300
 _CHUNK = 1 << 18
 
 
+# Name servers that answer later than this are waited for when nothing else is to be done, or
+# when the message has been set aside for so long.
+HURRY = 1.0
+PUT_OFF = 30.0
+
 Ended = tuple[Job, list[Outcome]]
 
 
@@ -83,6 +89,8 @@ class Report:
 
 
 Attempt = Generator[list[Job], Ended, Report]
+# What an attempt yields that is to be set aside, and goes on by itself later.
+SLOW: list[Job] = []
 Part = Generator[list[Job], Ended, None]
 
 
@@ -120,6 +128,7 @@ class Deliverer:
         self._by_job: dict[int, str] = {}
         self._back: deque[Ended] = deque()  # ended, and not yet told to their attempts
         self._ended: list[Report] = []
+        self._slow: deque[tuple[float, str]] = deque()  # since when, and the message
 
     def begin(self, message_id: str, *, force: bool = False, queue_run: bool = False) -> None:
         """Try to deliver a message.  `force` ignores retry times and thaws it."""
@@ -138,6 +147,11 @@ class Deliverer:
         while not self._ended and self.under_way:
             if not self._back:
                 self._give_away()
+                if self._slow and self._may_be_slow(also):
+                    self._go_on(self._slow.popleft()[1], None)
+                    continue
+                if len(self._slow) == len(self.under_way):
+                    break
                 self._back.extend(self.workers.wait(also))
                 if not self._back:
                     assert also >= 0, "attempts are under way, but no jobs"
@@ -147,6 +161,14 @@ class Deliverer:
                 self._go_on(self._by_job.pop(id(job)), (job, outcomes))
         reports, self._ended = self._ended, []
         return reports
+
+    def _may_be_slow(self, also: int) -> bool:
+        """True if a message that was set aside may hold up this process now."""
+        if clock.monotonic() > self._slow[0][0] + PUT_OFF:
+            return True
+        if len(self._slow) < len(self.under_way):
+            return False
+        return also < 0 or not select.select([also], [], [], 0)[0]
 
     def _give_away(self) -> None:
         """Submit all jobs at once: so a worker that wakes up finds them all."""
@@ -170,7 +192,10 @@ class Deliverer:
         if attempt is None:
             return
         try:
-            for job in next(attempt) if ended is None else attempt.send(ended):
+            jobs = next(attempt) if ended is None else attempt.send(ended)
+            if jobs is SLOW:
+                self._slow.append((clock.monotonic(), message_id))
+            for job in jobs:
                 self._by_job[id(job)] = message_id
                 self._jobs.append(job)
         except StopIteration as end:
@@ -244,9 +269,14 @@ class _Attempt:
             return Report(self.message.id, FROZEN)
         recipients = routing.remaining(self.envelope)
         done = self.envelope.nonrecipients
-        self.routing = routing.route_all(
-            self.deliverer.routers, self.ctx, recipients, self.retry, done
-        )
+        routers = self.deliverer.routers
+        try:
+            self.routing = routing.route_all(
+                routers, self.ctx, recipients, self.retry, done, HURRY
+            )
+        except Slow:
+            yield SLOW
+            self.routing = routing.route_all(routers, self.ctx, recipients, self.retry, done)
         self.wishes = notify.Wishes(self.routing, self.envelope.sender)
         self.progress = Progress(self.message, self.routing, self.deliverer.log)
         self.progress.is_kept = self.wishes.has_success

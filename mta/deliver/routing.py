@@ -74,8 +74,27 @@ def route_all(
     recipients: Iterable[Recipient],
     retry: Retry,
     done: frozenset[str],
+    hurry: float | None = None,
 ) -> Routing:
-    """Route all recipients of a message."""
+    """Route all recipients of a message.
+
+    With `hurry`, a question to the DNS that takes more seconds raises Slow; nothing has
+    happened then.
+    """
+    ctx.tables.hurry = hurry
+    try:
+        return _route_all(routers, ctx, recipients, retry, done)
+    finally:
+        ctx.tables.hurry = None
+
+
+def _route_all(
+    routers: Routers,
+    ctx: Context,
+    recipients: Iterable[Recipient],
+    retry: Retry,
+    done: frozenset[str],
+) -> Routing:
     routing = Routing(done)
     addresses = [(recipient, address_of(recipient.address)) for recipient in recipients]
     retry.look_up([address for _, address in addresses])
@@ -110,7 +129,7 @@ def _item(result: Routed, recipient: Recipient) -> Item:
             match result.verdict:
                 case Failed(text, log, status):
                     item.set(State.FAILED, log or text, 0, status)
-                case Deferred(text, freeze, code, note):
-                    item.set(State.DEFERRED, text, code or UNKNOWN)
+                case Deferred(text, freeze, code, note, log):
+                    item.set(State.DEFERRED, log or text, code or UNKNOWN)
                     item.freeze, item.note = freeze, note
     return item

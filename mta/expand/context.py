@@ -16,6 +16,10 @@ from mta.lookup.api import Tables
 from mta.mail.header import Header
 
 
+def _silent(line: str) -> None:
+    """Nobody listens."""
+
+
 @dataclass(slots=True)
 class Connection:
     """Where a message comes from: an SMTP client, or a local program."""
@@ -23,11 +27,16 @@ class Connection:
     host_address: str = ""  # "" for a local submission
     host_port: int = 0
     host_name: str = ""  # confirmed forwards
+    host_aliases: tuple[str, ...] = ()  # the same of its other names
     host_lookup_failed: bool = False
+    host_lookup_deferred: bool = False
+    host_lookup_why: str = ""  # why it failed
     interface_address: str = ""
     interface_port: int = 0
     active_hostname: str = ""
     helo_name: str = ""
+    helo_verified: bool = False
+    helo_verify_failed: bool = False
     protocol: str = ""  # as in P=: esmtp, smtp, local, …
     ident: str = ""  # for a local submission: the login name of the caller
     host_auth: str = ""  # the authenticator by which the client proved who it is
@@ -38,6 +47,7 @@ class Connection:
     authentication_failed: bool = False
     local_uid: int | None = None
     acl_c: dict[str, str] = field(default_factory=dict)
+    log_line: Callable[[str], object] = _silent  # takes a line for the main log
 
 
 def _no_body(limit: int) -> bytes:
@@ -114,3 +124,7 @@ class Context:
     captures: tuple[str, ...] = ()  # $0, $1 … of the match that was made last
     steps: int = 0  # taken by loops of this expansion; bounded, see expand.split
     depth: int = 0  # of ${expand: in ${expand:
+
+    def __post_init__(self) -> None:
+        if self.tables.conf is None:
+            self.tables.conf = self.conf

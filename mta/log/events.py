@@ -21,7 +21,7 @@ def _fields(**fields: object) -> str:
 def client(name: str, helo: str, address: str, port: int = 0) -> str:
     """A client as the log shows it: `name (helo) [address]`, without what is not known."""
     parts = [name] if name else []
-    if helo and lower(helo) != lower(name):
+    if helo and lower(helo) != lower(name) and helo != f"[{address}]":
         parts.append(f"({helo})")
     parts.append(f"[{address}]:{port}" if port else f"[{address}]")
     return " ".join(parts)

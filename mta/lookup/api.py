@@ -1,7 +1,8 @@
 """What a look-up is, how its driver is found, and what is kept open between look-ups.
 
 A driver is found by its file name: `lsearch` is mta/lookup/drivers/lsearch.py, which declares
-it with @lookup.  What a look-up returns is Trusted: it stands in the administrator's tables.
+it with @lookup.  What a look-up returns is Trusted where it stands in the administrator's
+tables; what strangers say, as those do who have a zone in the DNS, is not.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import mta.lookup.drivers
 from mta.base.errors import TempFail
 from mta.base.registry import Registry
 from mta.base.trust import Trusted
+from mta.config.model import Configuration
 
 SEEN_LIMIT = 100
 
@@ -27,6 +29,9 @@ class Tables:
 
     `opened` belongs to the drivers, by (driver, file); `programs` holds strings that came up
     at run time, and `lists` lists that did, each compiled; all are bounded by their users.
+    `conf` is the configuration that says how the DNS is asked; `dns_secure` what is known of
+    the last answer of a look-up in it: None if nobody asked whether it was verified.
+    With `hurry`, questions that take more seconds than this end in Slow.
     `seen` is there while one look at a file is enough, and holds what was looked at.
     """
 
@@ -34,6 +39,9 @@ class Tables:
     programs: dict[str, object] = field(default_factory=dict)
     lists: dict[tuple[object, str], object] = field(default_factory=dict)
     seen: dict[str, os.stat_result] | None = None
+    conf: Configuration | None = None
+    dns_secure: bool | None = None
+    hurry: float | None = None
 
     def look(self, path: str) -> os.stat_result:
         """The state of a file.  Raises OSError, and ValueError for what is no name."""
@@ -77,7 +85,7 @@ class Lookup:
     query_style = False
     expands = False  # entries of its tables are strings to be expanded
 
-    def find(self, tables: Tables, query: Query) -> Trusted | None:
+    def find(self, tables: Tables, query: Query) -> str | None:
         """What the table says for this key, None if nothing.  Raises TempFail."""
         raise NotImplementedError
 

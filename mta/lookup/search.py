@@ -54,7 +54,7 @@ class Search:
         for candidate, wild in self._candidates(key):
             query = Query(candidate, file, self.options, expand)
             if (data := self.driver.find(tables, query)) is not None:
-                if query.option("ret") == "key":
+                if query.option("ret") == "key" and type(data) is Trusted:
                     data = Trusted(candidate)
                 return Found(data, wild)
         return None
@@ -92,7 +92,7 @@ class Search:
 class Found(NamedTuple):
     """The answer, and $0, $1 … for a key that matched in a shorter form."""
 
-    data: Trusted
+    data: str  # Trusted unless strangers said it
     captures: tuple[str, ...] = ()
 
 

@@ -35,6 +35,9 @@ _LONGEST_REFERENCES = 4096
 _LONG_HEADER = 900
 _MESSAGE_ID = re.compile(rb"<[^<>\s\0]{1,500}>")
 
+# The status of a domain that says so itself.  RFC 7505 4.1
+TAKES_NO_MAIL = "5.1.10"
+
 _CREATED = "This message was created automatically by mail delivery software.\n"
 SUCCESS_SUBJECT = "Delivery Status Notification"
 RETURNED_SUBJECT = "Mail delivery failed: returning message to sender"
@@ -292,11 +295,17 @@ def _indented(text: str) -> str:
 # ---- for programs
 
 
+def _shown_status(report: BounceReport, failed: FailedRecipient) -> str:
+    """Exim says the same of all; that a domain takes no mail is said in any case."""
+    is_shown = report.details or failed.status == TAKES_NO_MAIL
+    return (is_shown and failed.status) or "5.0.0"
+
+
 def _failure(report: BounceReport, failed: FailedRecipient) -> Status:
     return Status(
         failed.recipient or failed.address,
         "failed",
-        (report.details and failed.status) or "5.0.0",
+        _shown_status(report, failed),
         failed.original,
         failed.host,
         failed.diagnostic,

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+from functools import partial
+
+from mta.base.errors import TempFail
 from mta.base.text import lower
 from mta.config.model import ListKind
 from mta.config.template import Template
 from mta.expand.context import Context
 from mta.expand.registry import condition
+from mta.lookup.own import own_addresses
+from mta.match.host import HOSTS
 from mta.match.lists import (
+    GRAMMARS,
     Building,
     Check,
     Literal,
     Match,
     condition_holds,
     match_template,
+    match_text,
     named,
 )
-from mta.match.local import is_local_address
 from mta.match.strings import left_by, string_item
+from mta.net.own import ANY
+
+_MX = re.compile(r"@mx_(any|primary|secondary)(?:/ignore=(.*))?$", re.IGNORECASE | re.DOTALL)
 
 
 class _Domains:
@@ -34,7 +45,7 @@ class _Domains:
         return string_item(text, building)
 
 
-DOMAINS = _Domains()
+DOMAINS = GRAMMARS[ListKind.DOMAIN] = _Domains()
 
 
 def _this_host(text: str, building: Building) -> Check | Literal:
@@ -52,12 +63,37 @@ def _this_host(text: str, building: Building) -> Check | Literal:
             if not (folded.startswith("[") and folded.endswith("]")):
                 return None
             address = folded[1:-1].removeprefix("ipv6:")
-            return matched if is_local_address(address) else None
+            is_ours = address not in ANY and address in own_addresses(ctx.tables)
+            return matched if is_ours else None
 
         return literal
-    if text.startswith("@mx_"):
-        return building.wrong(f"{text} needs DNS, which is not supported yet")
+    if (wanted := _MX.match(text)) is not None:
+        return partial(_exchanged_here, matched, lower(wanted[1]), wanted[2] or "")
     return string_item(text, building)
+
+
+def _exchanged_here(
+    matched: Match, which: str, ignored: str, ctx: Context, subject: str, folded: str
+) -> Match | None:
+    """@mx_any and its like: is this host among those that MX records of the domain name?"""
+    # Loaded where a list has such an item only: it brings what asks the DNS.
+    from mta.match import search
+    from mta.net.exchangers import End
+
+    def is_ignored(name: str, address: str) -> bool:
+        found = match_text(ctx, HOSTS, ignored, address, name, None)
+        return found is not None
+
+    rules = replace(search.rules(ctx), mx_required=True)
+    if ignored:
+        rules = replace(rules, ignored=is_ignored)
+    found = search.find_exchangers(ctx, subject, rules)
+    if found.end is End.AGAIN:
+        raise TempFail(f'DNS lookup of "{subject}" deferred', status="4.4.3")
+    is_first = found.end is End.OURSELVES
+    is_later = found.end is End.HOSTS and found.was_secondary
+    ours = (is_first and which != "secondary") or (is_later and which != "primary")
+    return matched if ours else None
 
 
 def match_domain(ctx: Context, template: Template, domain: str) -> Match | None:

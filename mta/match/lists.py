@@ -40,8 +40,28 @@ class Match:
 
 
 MATCHED = Match()
+
+
+def left_by_table(data: str) -> Match:
+    """What a look-up leaves: nothing if strangers said it, as in the DNS."""
+    return Match(data if type(data) is Trusted else None)
+
+
 # What a file of items answers when the line that matched has a "!".
 REFUSED = Match()
+
+
+# Nothing that follows counts: the list does not match, or does, whatever the sign was.
+ENDS_WITHOUT = Match()
+ENDS_WITH = Match()
+
+
+class HostUnknown(TempFail):
+    """A host or its name does not exist, so an item cannot be decided; the text says which."""
+
+
+class HostLater(TempFail):
+    """The same, but later it may be possible."""
 
 
 # What is looked for comes as it is, and in lower case where letters count alike.
@@ -65,6 +85,9 @@ class Building:
     where: Where | None
     caseful: bool = False
     errors: list[ConfigError] = field(default_factory=list)
+    asks: bool = False  # the item that is being compiled may have to ask for a host
+    unknown: str = ""  # from here on, hosts that do not exist: "include", "ignore"
+    later: str = ""  # and those that cannot be found now
 
     def wrong(self, reason: str, meant: str = "") -> Check:
         """Note an error; the item raises TempFail when it is reached."""
@@ -94,6 +117,10 @@ class Grammar(Protocol):
         """The check for an item without its "!", None for one that only changes others."""
 
 
+# What the items of a kind of list mean, for those whom that kind needs itself.
+GRAMMARS: dict[ListKind, Grammar] = {}
+
+
 @dataclass(frozen=True, slots=True)
 class CompiledList:
     """Items in order with their signs; `default` is the answer when none matches."""
@@ -108,6 +135,8 @@ class CompiledList:
             if (found := check(ctx, subject, folded)) is not None:
                 if found is REFUSED:
                     return None if positive else MATCHED
+                if found is ENDS_WITHOUT or found is ENDS_WITH:
+                    return MATCHED if found is ENDS_WITH else None
                 return found if positive else None
         return MATCHED if self.default else None
 
@@ -122,9 +151,12 @@ def compile_list(
     positive = run_positive = True
     for text in texts:
         positive, bare = _sign(text)
+        building.asks = False
         made = _common(grammar, bare, building, in_file=in_file)
         if made is None:
             continue
+        if building.asks and not in_file and not isinstance(made, Literal):
+            made = _decided(made, building.unknown, building.later)
         if run and (not isinstance(made, Literal) or positive != run_positive):
             items.append((run_positive, _table(run)))
             run = []
@@ -136,6 +168,28 @@ def compile_list(
     if run:
         items.append((run_positive, _table(run)))
     return CompiledList(tuple(items), bool(items) and not positive, tuple(building.errors))
+
+
+def _decided(check: Check, unknown: str, later: str) -> Check:
+    """A check in a host list that copes with hosts that cannot be found, as it was told to."""
+
+    def decided(ctx: Context, subject: str, folded: str) -> Match | None:
+        try:
+            return check(ctx, subject, folded)
+        except HostUnknown as error:
+            if unknown == "include":
+                ctx.connection.log_line(f"{error.text}: accepted by +include_unknown")
+                return ENDS_WITH
+            return None if unknown == "ignore" else ENDS_WITHOUT
+        except HostLater as error:
+            if later == "include":
+                ctx.connection.log_line(f"{error.text}: accepted by +include_defer")
+                return ENDS_WITH
+            if later == "ignore":
+                return None
+            raise
+
+    return decided
 
 
 def _sign(text: str) -> tuple[bool, str]:
@@ -172,6 +226,7 @@ def _common(
     if text.startswith("/") and ";" not in text and not in_file:
         if type(text) is not Trusted:
             return building.wrong(f"Tainted '{text}' (file name for list) not permitted")
+        building.asks = grammar.kind is ListKind.HOST
         return _file(grammar, text, building.where)
     return grammar.item(text, building)
 

@@ -10,7 +10,7 @@ from mta.expand.items.branching import entry_expander
 from mta.expand.trust import keep
 from mta.lookup.pcre import pattern
 from mta.lookup.search import meant, parse_search
-from mta.match.lists import Building, Check, Literal, Match
+from mta.match.lists import Building, Check, Literal, Match, left_by_table
 
 _NOWHERE = Where("a list", 0)
 
@@ -82,6 +82,6 @@ def lookup_item(text: str, building: Building) -> Check | None:
         else:
             expander = entry_expander(ctx, where) if search.driver.expands else None
             found = search.find(ctx.tables, subject, file, expander)
-        return None if found is None else Match(found.data)
+        return None if found is None else left_by_table(found.data)
 
     return check

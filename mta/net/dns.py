@@ -32,6 +32,7 @@ import dns.resolver
 import dns.reversename
 
 from mta.base import clock
+from mta.base.errors import Slow
 from mta.base.text import lower, to_text
 from mta.config.main.dns import USUAL_NAMES
 
@@ -87,6 +88,19 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class Manner:
+    """How one question is asked, where that differs from how all are; None does not."""
+
+    timeout: float | None = None  # seconds for one try at one server
+    tries: int | None = None
+    dnssec: bool | None = None
+    longest: float = LONGEST  # seconds for all tries together
+
+
+_USUAL = Manner()
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """How to ask.  Without `servers` those of /etc/resolv.conf are asked, as it is then."""
 
@@ -101,35 +115,49 @@ class Settings:
 class Resolver:
     """Asks, and remembers what was said."""
 
-    __slots__ = ("_known", "_names", "_read", "_resolver", "settings")
+    __slots__ = ("_known", "_names", "_read", "_resolver", "hurry", "settings")
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or Settings()
-        self._known: dict[tuple[str, str], tuple[float, Answer]] = {}
+        self._known: dict[tuple[str, str, bool], tuple[float, Answer]] = {}
         self._names = re.compile(self.settings.names) if self.settings.names else None
         self._resolver: dns.resolver.Resolver | None = None
+        # Seconds after which a question is given up with Slow; None for the usual patience.
+        self.hurry: float | None = None
         self._read = 0  # the time stamp of the file that it was made from
 
     def ask(
-        self, name: str, kind: str, *, qualify: bool = False, search: bool = False
+        self,
+        name: str,
+        kind: str,
+        *,
+        qualify: bool = False,
+        search: bool = False,
+        manner: Manner = _USUAL,
     ) -> Answer:
         """What the servers say of a name; `kind` is a type such as MX.
 
         `qualify` puts the domain of resolv.conf behind a name of one label, `search` tries
-        the domains in its search list.  Waits 30 seconds at most.
+        the domains in its search list.  Waits 30 seconds at most.  Raises Slow in a hurry.
         """
         answer = Answer(Said.NO_NAME, name=name)
         candidate = name
         for candidate in self._candidates(name, qualify=qualify, search=search):
-            answer = self._ask(candidate, kind)
+            answer = self._ask(candidate, kind, manner)
             if answer.said in (Said.FOUND, Said.AGAIN):
                 break
         return replace(answer, asked=candidate)
 
+    @property
+    def patience(self) -> float:
+        """Seconds that a question takes at most, if nobody answers."""
+        made = self._made()
+        servers = len(made.nameservers) if made is not None else 1
+        return min(LONGEST, self.settings.timeout * self.settings.tries * max(1, servers))
+
     def reverse(self, address: str) -> Answer:
         """The names of an address: what its PTR records say."""
-        name = dns.reversename.from_address(address).to_text(omit_final_dot=True)
-        return self._ask(name, "PTR")
+        return self._ask(reverse_name(address), "PTR", _USUAL)
 
     def _candidates(self, name: str, *, qualify: bool, search: bool) -> Iterator[str]:
         bare = name.removesuffix(".")
@@ -145,13 +173,14 @@ class Resolver:
             for domain in made.search[:6]:
                 yield _below(bare, domain)
 
-    def _ask(self, name: str, kind: str) -> Answer:
-        key = (lower(name), kind)
+    def _ask(self, name: str, kind: str, manner: Manner) -> Answer:
+        dnssec = self.settings.dnssec if manner.dnssec is None else manner.dnssec
+        key = (lower(name), kind, dnssec)
         now = clock.monotonic()
         known = self._known.get(key)
         if known is not None and known[0] > now:
             return known[1]
-        ttl, answer = self._fresh(name, kind)
+        ttl, answer = self._fresh(name, kind, manner)
         if len(self._known) >= MOST_KNOWN:
             del self._known[next(iter(self._known))]
         self._known.pop(key, None)
@@ -160,13 +189,14 @@ class Resolver:
         self._known[key] = (clock.monotonic() + min(max(ttl, 0.0), LONGEST_TTL), answer)
         return answer
 
-    def _fresh(self, name: str, kind: str) -> tuple[float, Answer]:
+    def _fresh(self, name: str, kind: str, manner: Manner) -> tuple[float, Answer]:
         """Ask the servers: seconds for which the answer holds, and the answer."""
         made = self._made()
         if made is None:
             return 0.0, Answer(Said.AGAIN, name=name, text="no name server is known")
         if not self._is_name(name, kind):
             return NEGATIVE_TTL, Answer(Said.NO_NAME, name=name)
+        dnssec = self._prepare(made, manner)
         try:
             found = made.resolve(
                 dns.name.from_text(name), kind, raise_on_no_answer=False, search=False
@@ -175,20 +205,39 @@ class Resolver:
             responses = list(error.kwargs.get("responses", {}).values())
             return _negative_ttl(responses), Answer(Said.NO_NAME, name=name)
         except (dns.resolver.NoNameservers, dns.resolver.LifetimeTimeout) as error:
+            if self.hurry is not None and isinstance(error, dns.resolver.LifetimeTimeout):
+                raise Slow(f"the name servers take their time for {name}") from error
             return SILENCE_TTL, Answer(Said.AGAIN, name=name, text=_why(error))
         except _NO_NAME:
             return NEGATIVE_TTL, Answer(Said.NO_NAME, name=name)
         except (dns.exception.DNSException, OSError) as error:
             return SILENCE_TTL, Answer(Said.AGAIN, name=name, text=type(error).__name__)
-        return self._taken(found)
+        return self._taken(found, dnssec=dnssec)
 
     def _is_name(self, name: str, kind: str) -> bool:
         if not name or len(name) > LONGEST_NAME:
             return False
         return kind in _ANY_NAME or self._names is None or bool(self._names.fullmatch(name))
 
-    def _taken(self, found: dns.resolver.Answer) -> tuple[float, Answer]:
-        secure = self.settings.dnssec and bool(found.response.flags & dns.flags.AD)
+    def _prepare(self, made: dns.resolver.Resolver, manner: Manner) -> bool:
+        """Say how the next question is to be asked; True if with signatures."""
+        settings = self.settings
+        made.timeout = settings.timeout if manner.timeout is None else manner.timeout
+        tries = settings.tries if manner.tries is None else manner.tries
+        whole = made.timeout * tries * max(1, len(made.nameservers))
+        made.lifetime = min(LONGEST, manner.longest, whole)
+        if self.hurry is not None:
+            made.lifetime = min(made.lifetime, self.hurry)
+        dnssec = settings.dnssec if manner.dnssec is None else manner.dnssec
+        made.flags = dns.flags.RD | (dns.flags.AD if dnssec else 0)
+        if settings.edns or dnssec:
+            made.use_edns(0, dns.flags.DO if dnssec else 0, PAYLOAD)
+        else:
+            made.use_edns(False)
+        return dnssec
+
+    def _taken(self, found: dns.resolver.Answer, *, dnssec: bool) -> tuple[float, Answer]:
+        secure = dnssec and bool(found.response.flags & dns.flags.AD)
         name = _written(found.canonical_name)
         ttl = float(found.chaining_result.minimum_ttl)
         if found.rrset is None:
@@ -224,12 +273,15 @@ class Resolver:
                 made = dns.resolver.Resolver(RESOLV_CONF)
             except (dns.exception.DNSException, ValueError, OSError):
                 return None  # none, or one that is being written
-        made.timeout = settings.timeout
-        made.lifetime = min(LONGEST, settings.timeout * settings.tries * len(made.nameservers))
-        made.flags = dns.flags.RD | (dns.flags.AD if settings.dnssec else 0)
-        if settings.edns:
-            made.use_edns(0, dns.flags.DO if settings.dnssec else 0, PAYLOAD)
         return made
+
+
+def reverse_name(address: str) -> str:
+    """The name that PTR records of an address have.  Raises ValueError for what is none."""
+    try:
+        return dns.reversename.from_address(address).to_text(omit_final_dot=True)
+    except dns.exception.SyntaxError as error:
+        raise ValueError(f"{address} is not an address") from error
 
 
 def _below(name: str, domain: dns.name.Name) -> str:

@@ -1,69 +1,71 @@
-"""The addresses of a host by its name, as the system's resolver knows them, in bounded time.
+"""The hosts file: addresses of names and names of addresses, as hosts(5) has them.
 
-The C library's resolver cannot be given a deadline, so it works in a child that is ended when
-the time is up.
-
-Raises:   TempFail when there is no answer now; an empty list says that there is no such host.
+Together with the DNS this is how a host is found by name (Exim's byname and byaddr).  What
+else a system's resolver may know - NIS, LDAP, multicast DNS - is not asked: it cannot be given
+a deadline.
 """
 
 from __future__ import annotations
 
 import os
-import select
-import signal
-import socket
+from collections.abc import Iterator
 
-from mta.base import clock
-from mta.base.errors import TempFail
-from mta.net.socket import family_of
-from mta.unix.process import run_child
+from mta.base.text import lower, to_text
+from mta.net.socket import family_of, plain_address
 
-_MOST = 32
-_NOT_NOW = "?"
-# These say that the name exists nowhere, or has no address; all others may pass.
-_NO_SUCH_HOST = (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME))
+HOSTS = "/etc/hosts"
+MOST_OCTETS = 16 << 20
+_MOST = 32  # names or addresses of one host
 
 
-def addresses(name: str, seconds: float) -> list[str]:
-    """The numeric addresses of a host, in the order in which they are to be tried."""
-    if family_of(name):
-        return [name]
-    reader, writer = os.pipe2(os.O_CLOEXEC)
-    try:
-        child = run_child(lambda: _look_up(name, writer))
-        os.close(writer)
-        said = _hear(reader, clock.monotonic() + seconds)
-        if said is None:
-            os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-    finally:
-        os.close(reader)
-    if said is None or not said.endswith("\n") or said.startswith(_NOT_NOW):
-        raise TempFail(f"failed to lookup IP address for {name}", status="4.4.3")
-    found = [address for address in said.split("\n") if family_of(address)]
-    return list(dict.fromkeys(found))[:_MOST]
+class HostsFile:
+    """The file, read again when it has changed.  One that cannot be read is empty."""
 
+    __slots__ = ("_path", "_stamp", "_text")
 
-def _look_up(name: str, writer: int) -> int:
-    try:
-        found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
-        said = "".join(f"{entry[4][0]}\n" for entry in found[:_MOST])
-    except socket.gaierror as error:
-        said = "\n" if error.errno in _NO_SUCH_HOST else f"{_NOT_NOW}\n"
-    except UnicodeError:
-        said = "\n"  # no host can have such a name
-    os.write(writer, said.encode("ascii", "replace"))
-    return 0
+    def __init__(self, path: str = HOSTS) -> None:
+        self._path = path
+        self._stamp: tuple[int, int] | None = None
+        self._text = ""
 
+    def addresses(self, name: str) -> list[str]:
+        """The addresses of a name, in the order of the file."""
+        wanted = lower(name.removesuffix("."))
+        found = [words[0] for words in self._lines(wanted) if wanted in words[1:]]
+        return list(dict.fromkeys(found))[:_MOST]
 
-def _hear(reader: int, deadline: float) -> str | None:
-    """What the child says until it closes; None when the time is up."""
-    said = b""
-    poll = select.poll()
-    poll.register(reader, select.POLLIN)
-    while poll.poll(max(0, (deadline - clock.monotonic()) * 1000)):
-        part = os.read(reader, 4096)
-        if not part:
-            return said.decode("ascii", "replace")
-        said += part
-    return None
+    def names(self, address: str) -> list[str]:
+        """The names of an address: the main one first."""
+        wanted = plain_address(address)
+        found = [
+            name for words in self._lines(wanted) if words[0] == wanted for name in words[1:]
+        ]
+        return list(dict.fromkeys(found))[:_MOST]
+
+    def _lines(self, wanted: str) -> Iterator[list[str]]:
+        """The words of each line in which this occurs somewhere."""
+        text = self._current()
+        if not wanted or (wanted not in text and ":" not in wanted):
+            return
+        for line in text.split("\n"):
+            words = line.partition("#")[0].replace("\t", " ").replace("\r", " ").split(" ")
+            words = [word for word in words if word]
+            if len(words) > 1 and family_of(words[0]):
+                words[0] = plain_address(words[0])
+                yield words
+
+    def _current(self) -> str:
+        try:
+            seen = os.stat(self._path)
+        except OSError:
+            self._stamp, self._text = None, ""
+            return ""
+        stamp = (seen.st_mtime_ns, seen.st_size)
+        if stamp != self._stamp:
+            try:
+                with open(self._path, "rb") as file:
+                    self._text = lower(to_text(file.read(MOST_OCTETS)))
+            except OSError:
+                self._text = ""
+            self._stamp = stamp
+        return self._text

@@ -7,6 +7,7 @@ Not what could be bound to: all of 127/8 can, but another program may well be a 
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterable
 
 from mta.base import clock
 from mta.base.errors import TempFail, describe
@@ -20,9 +21,10 @@ ANY = frozenset({"0.0.0.0", "::"})
 class OwnAddresses:
     """Asks the system now and then."""
 
-    __slots__ = ("_known", "_until")
+    __slots__ = ("_extra", "_known", "_until")
 
-    def __init__(self) -> None:
+    def __init__(self, extra: Iterable[str] = ()) -> None:
+        self._extra = frozenset(plain_address(each) for each in extra)
         self._known: frozenset[str] = frozenset()
         self._until = 0.0
 
@@ -31,7 +33,7 @@ class OwnAddresses:
         now = clock.monotonic()
         if now >= self._until:
             try:
-                self._known, self._until = _ask(), now + KEPT
+                self._known, self._until = _ask() | self._extra, now + KEPT
             except OSError as error:
                 if not self._known:
                     # That it is not ours must not be guessed: mail would go in circles.

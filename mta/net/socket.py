@@ -47,16 +47,6 @@ def plain_address(address: str) -> str:
     return str(parsed.ipv4_mapped or parsed)
 
 
-def is_local(address: str) -> bool:
-    """True if this is an address of this machine: nothing can be bound to another's."""
-    with socket.socket(family_of(address), socket.SOCK_DGRAM) as probe:
-        try:
-            probe.bind((address, 0))
-        except OSError:
-            return False
-    return True
-
-
 def connect(
     address: str, port: int, deadline: float, *, interface: str = "", keepalive: bool = True
 ) -> Link:

@@ -21,6 +21,7 @@ from mta.config import load, snapshot
 from mta.config.model import Configuration
 from mta.config.show import topics
 from mta.expand.compile import prepare
+from mta.lookup import servers
 from mta.match.check import check_lists
 from mta.net import interfaces
 from mta.proc import reach, roles
@@ -42,6 +43,7 @@ def compile_all(conf: Configuration) -> list[str]:
     them is used all the same.
     """
     interfaces.listen_addresses(conf)
+    servers.check(conf)
     acls = check_acls(conf)
     made = (
         conf,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import socket
 
 from mta.acl.acls import Acls, load_acls
@@ -31,6 +32,9 @@ def make_service(
     made.servers = servers(load_authenticators(conf))
     made.verifier = by_routing(load_routers(conf, inherited.log.panic))
     made.converse = session.converse
+    if conf.smtp_in.host_lookup is not None:
+        # It takes long to load, and would be loaded by each process that serves a client.
+        importlib.import_module("mta.lookup.resolver")
     if arrived is not None:
         made.arrived = arrived
     return made

@@ -291,25 +291,25 @@ class Intake:
         return self.id
 
     def _envelope(self, headers: list[Header], recipients: list[Recipient]) -> Envelope:
-        connection, message = self._situation.ctx.connection, self._situation.ctx.message
-        counted, caller, service = self._counted, self._terms.caller, self._service
-        origin = caller or service.ourselves()
+        ctx, counted, caller = self._situation.ctx, self._counted, self._terms.caller
+        connection, origin = ctx.connection, caller or self._service.ourselves()
         return Envelope(
             id=self.id,
             login=origin.login,
             uid=origin.uid,
             gid=origin.gid,
-            sender=message.sender,
-            received_time=message.received_time,
+            sender=ctx.message.sender,
+            received_time=ctx.message.received_time,
             received_complete=clock.now(),
             helo_name=connection.helo_name,
             host_address=connection.host_address,
             host_port=connection.host_port,
             host_name=connection.host_name,
             host_lookup_failed=connection.host_lookup_failed,
+            host_lookup_deferred=connection.host_lookup_deferred,
             interface_address=connection.interface_address,
             interface_port=connection.interface_port,
-            active_hostname=_unusual_name(service, connection),
+            active_hostname=_unusual_name(self._service, connection),
             ident=connection.ident,
             received_protocol=connection.protocol,
             auth_id=connection.authenticated_id,
@@ -326,7 +326,7 @@ class Intake:
             deliver_firsttime=True,
             frozen_at=int(clock.now()) if self._situation.message.freeze else 0,
             acl_c=dict(connection.acl_c),
-            acl_m=dict(message.acl_m),
+            acl_m=dict(ctx.message.acl_m),
             recipients=tuple(recipients),
             headers=tuple(headers),
         )

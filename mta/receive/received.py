@@ -6,9 +6,9 @@ as code, since it is wanted for every message; a test holds the two together.
 
 from __future__ import annotations
 
-from mta.base.text import lower
 from mta.base.version import VERSION
 from mta.config.main.message import Fields
+from mta.expand.client import received_host
 from mta.expand.context import Connection, Context
 from mta.expand.run import expand
 from mta.mail.address import quote
@@ -52,21 +52,7 @@ def usual_text(ctx: Context) -> str:
 
 def _source(connection: Connection) -> str:
     if connection.host_address:
-        return f"from {client_host(connection)}\n\t"
+        return f"from {received_host(connection)}\n\t"
     ident = f"from {quote(connection.ident)} " if connection.ident else ""
     helo = f"(helo={connection.helo_name})\n\t" if connection.helo_name else ""
     return ident + helo
-
-
-def client_host(connection: Connection) -> str:
-    """The client as it stands in Received: headers, $sender_rcvhost."""
-    address = f"[{connection.host_address}]"
-    helo = connection.helo_name
-    if helo == address or lower(helo) == lower(connection.host_name):
-        helo = ""
-    facts = [f"helo={helo}"] if helo else []
-    if connection.ident:
-        facts.append(f"ident={connection.ident}")
-    if connection.host_name:
-        return f"{connection.host_name} ({' '.join([address, *facts])})"
-    return f"{address} ({' '.join(facts)})" if facts else address

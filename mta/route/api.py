@@ -141,6 +141,7 @@ class Declined:
     """Not ours; the next router may know.  If none does, `text` (if any) is the error."""
 
     text: str = ""
+    status: str = "5.1.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,13 +169,14 @@ class Failed:
 class Deferred:
     """Try again later; `freeze` asks for an administrator to look at the message.
 
-    `note` is a line for the log besides.
+    `log` is the text for the log where that should say more, `note` another line for it.
     """
 
     text: str
     freeze: bool = False
     code: int = 0
     note: str = ""
+    log: str = ""
 
 
 # What is nearly always said; there is nothing in it that could differ.

@@ -238,7 +238,8 @@ class _Walk:
             self._end(address, "", Deferred(f"routing loop for {address.text}"))
             return
         self._arrive(address)
-        skip_to = said = ""
+        skip_to = ""
+        said = DECLINED
         last: Router | None = None
         for link in self.routers.chain(address.start_router):
             router = link.router
@@ -256,7 +257,7 @@ class _Walk:
                 skip_to = router.pass_router
                 continue
             if isinstance(verdict, Declined):
-                said = verdict.text or said
+                said = verdict if verdict.text else said
                 more = self._flexible(router, "more", router.more)
                 if more is True:
                     continue
@@ -266,7 +267,8 @@ class _Walk:
             self._answer(router, address, verdict)
             return
         address.is_silent = False
-        self._end(address, "", Failed(said or self._cannot_route(last)))
+        text = said.text or self._cannot_route(last)
+        self._end(address, "", Failed(text, status=said.status))
 
     def _arrive(self, address: Address) -> None:
         """Set the scene for an address, as far as it is the same for all routers."""

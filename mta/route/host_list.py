@@ -3,8 +3,8 @@
     mail.example : 192.0.2.1 : backup.example::2525 : <; [2001:db8::1]:25 ; 2001:db8::2
 
 A host may have a port behind a colon, which has to be doubled where the colon separates.
-`/MX` asks for a look-up of MX records, which is not supported yet.  A `+` between hosts keeps
-groups apart when the order is random.
+`/MX` behind a name, where it stays here, stands for the hosts that its MX records name.
+A `+` between hosts keeps groups apart when the order is random.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import random
 
 from mta.base.errors import TempFail
-from mta.base.text import is_number
+from mta.base.text import is_number, lower
 from mta.expand.split import split_list
 from mta.mail.address import is_ip
 from mta.route.api import Host
@@ -41,14 +41,18 @@ def parse_hosts(text: str, *, shuffle: bool) -> tuple[Host, ...]:
 def parse_host(item: str) -> Host:
     """One host: `name`, `name:port`, `address`, `[address]:port`.  Raises TempFail."""
     name, port = item, 0
-    if name[-3:] in ("/MX", "/mx"):
-        raise TempFail(f'"{item}": looking up MX records is not supported yet')
     if not is_ip(name):
         head, colon, digits = name.rpartition(":")
         if colon and is_number(digits) and head:
             name, port = head, int(digits) if len(digits) < 6 else 65536
     if name.startswith("[") and name.endswith("]"):
         name = name[1:-1]
-    if port > 65535 or not name or any(letter in name for letter in " \t\r\n\0[]/"):
+    bare = name[:-3] if names_exchangers(name) else name
+    if port > 65535 or not bare or any(letter in bare for letter in " \t\r\n\0[]/"):
         raise TempFail(f'"{item}" is not a host')
     return Host(name, name if is_ip(name) else "", port)
+
+
+def names_exchangers(name: str) -> bool:
+    """True if a name stands for the hosts of its MX records."""
+    return lower(name[-3:]) == "/mx"

@@ -10,8 +10,6 @@ from mta.base.errors import ConfigError
 from mta.config.option import Setting
 
 _GENERIC = (
-    "dnssec_request_domains",
-    "dnssec_require_domains",
     "fallback_hosts",
     "translate_ip_address",
 )
@@ -22,20 +20,7 @@ _REFUSED = (
     "bmi_rule",
 )
 _PRIVATE = {
-    "dnslookup": (
-        "check_srv",
-        "rewrite_headers",
-        "srv_fail_domains",
-        "widen_domains",
-    ),
-    "manualroute": (
-        "host_all_ignored",
-        "host_find_failed",
-        "ignore_target_hosts",
-        "pass_on_timeout",
-        "same_domain_copy_routing",
-        "self",
-    ),
+    "dnslookup": ("rewrite_headers",),
     "redirect": (
         "filter_prepend_home",
         "sieve_enotify_mailto_owner",
@@ -47,7 +32,7 @@ _PRIVATE = {
 }
 
 # Drivers of Exim's that have no file here.
-DRIVERS = ("ipliteral", "iplookup", "queryprogram")
+DRIVERS = ("iplookup", "queryprogram")
 
 
 def refuse(driver: str, settings: tuple[Setting, ...]) -> None:

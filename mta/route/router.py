@@ -131,7 +131,13 @@ class Router(Configured):
         kinds.string,
         "freeze",
         "What is done when the best host turns out to be this one: freeze, defer, send, pass, "
-        "fail, or reroute: with a domain; headers are not rewritten yet. For dnslookup only.",
+        "fail, or reroute: with a domain; headers are not rewritten yet.",
+    )
+    dnssec_request_domains = Option(
+        kinds.domain_list, "*", "Names whose signatures (DNSSEC) are asked for."
+    )
+    dnssec_require_domains = Option(
+        kinds.domain_list, "", "Names that count only if their signatures were verified."
     )
     ignore_target_hosts = Option(
         kinds.host_list, "", "Addresses of hosts that are taken not to exist."

@@ -8,10 +8,12 @@ from mta.acl.phase import Phase
 from mta.acl.program import Action, Verdict
 from mta.base.errors import Reject, TempFail
 from mta.base.text import lower, to_text, trim
+from mta.expand.client import Named, look_up_name, verify_helo
 from mta.expand.context import Place
 from mta.log import events
 from mta.mail.address import split
-from mta.match.host import match_host
+from mta.match.domain import match_domain
+from mta.match.host import in_hosts
 from mta.receive.local import believed_sender
 from mta.receive.room import check_room
 from mta.smtp.parse import helo_name, mail_from, rcpt_to
@@ -87,7 +89,8 @@ def _greet(session: Session, rest: bytes, verb: str) -> Reply | None:
         raise SyntaxReject(501, "5.5.4", f"Syntactically invalid {verb} argument(s)")
     session.begin_transaction()
     session.is_blank = False
-    session.ctx.connection.helo_name = name
+    if (stopped := _identified(session, name, verb)) is not None:
+        return stopped
     verdict = engine.check(session.service.acls, session.situation, Phase.HELO)
     session.situation.connection.enforce_sync &= smtp.smtp_enforce_sync
     if verdict.action in (Action.ACCEPT, Action.DISCARD):
@@ -97,6 +100,40 @@ def _greet(session: Session, rest: bytes, verb: str) -> Reply | None:
     return answer
 
 
+def _identified(session: Session, name: str, verb: str) -> Reply | None:
+    """Note what the client calls itself and whether it is that; the refusal if it must be."""
+    ctx, seen = session.ctx, session.ctx.connection
+    before = seen.helo_verified
+    seen.helo_name = name
+    seen.helo_verified = seen.helo_verify_failed = False
+    if session.caller is not None:
+        return None
+    if not seen.host_name and _is_worth_a_look(session, name):
+        look_up_name(ctx)
+    if not session.helo_is_checked:
+        return None
+    found = verify_helo(ctx)
+    if found is Named.KNOWN or not session.helo_must_be_true:
+        return None
+    kind = "temporarily " if found is Named.AGAIN else ""
+    text = f'{kind}rejected "{verb} {name}" from {session.described()}'
+    record.refused(session.service.log, text)
+    seen.helo_verified = before
+    code, status = (451, "4.7.1") if found is Named.AGAIN else (550, "5.7.1")
+    return reply(code, status, f"{verb} argument does not match calling host")
+
+
+def _is_worth_a_look(session: Session, name: str) -> bool:
+    """True for names such as our own, which would mislead in the log without the client's."""
+    domains = session.service.conf.smtp_in.helo_lookup_domains
+    if domains is None:
+        return False
+    try:
+        return match_domain(session.ctx, domains, name) is not None
+    except TempFail:
+        return False  # it is for the log only
+
+
 def _is_odd_but_allowed(session: Session, text: str) -> bool:
     smtp = session.service.conf.smtp_in
     if not text.isprintable() or len(text) > 255:
@@ -104,8 +141,7 @@ def _is_odd_but_allowed(session: Session, text: str) -> bool:
     allowed = smtp.helo_allow_chars
     if allowed and helo_name("".join(each for each in text if each not in allowed) or "x"):
         return True
-    hosts = smtp.helo_accept_junk_hosts
-    return hosts is not None and match_host(session.ctx, hosts) is not None
+    return in_hosts(session.ctx, smtp.helo_accept_junk_hosts)
 
 
 def _hello(session: Session) -> str:
@@ -171,10 +207,10 @@ def _too_many_messages(session: Session, argument: str) -> Reply:
 
 
 def _must_greet(session: Session) -> bool:
-    hosts = session.service.conf.smtp_in.hosts_require_helo
-    if session.caller is not None or hosts is None:
+    if session.caller is not None:
         return False
-    return match_host(session.ctx, hosts) is not None
+    hosts = session.service.conf.smtp_in.hosts_require_helo
+    return session.helo_must_be_true or in_hosts(session.ctx, hosts)
 
 
 def _mail_acl(session: Session, sender: str) -> Reply:

@@ -14,7 +14,7 @@ from mta.acl.program import Action, Verdict
 from mta.base.errors import PermFail, Reject, TempFail
 from mta.base.registry import Registry
 from mta.log import events
-from mta.match.host import match_host
+from mta.match.host import in_hosts
 from mta.smtp.reply import Reply, reply
 from mta.smtp.wire import TOO_LONG, BadLine
 from mta.smtpd import record
@@ -175,8 +175,7 @@ def _is_one_too_many(session: Session, found: Command) -> bool:
     smtp = session.service.conf.smtp_in
     if counts.nonmail <= smtp.smtp_accept_max_nonmail:
         return False
-    hosts = smtp.smtp_accept_max_nonmail_hosts
-    return hosts is not None and match_host(session.ctx, hosts) is not None
+    return in_hosts(session.ctx, smtp.smtp_accept_max_nonmail_hosts)
 
 
 def _too_many_nonmail(session: Session) -> Reply:

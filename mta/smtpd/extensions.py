@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mta.base.registry import Registry
-from mta.match.host import match_host
+from mta.match.host import in_hosts
 from mta.smtpd import auth
 from mta.smtpd.state import Session
 
@@ -60,7 +60,7 @@ def eight_bit_mime(session: Session) -> str | None:
 def delivery_status_notifications(session: Session) -> str | None:
     """A client may say what it wants to be told of each recipient.  RFC 3461."""
     hosts = session.service.conf.smtp_in.dsn_advertise_hosts
-    session.dsn = hosts is not None and match_host(session.ctx, hosts) is not None
+    session.dsn = in_hosts(session.ctx, hosts)
     return "DSN" if session.dsn else None
 
 
@@ -69,9 +69,7 @@ def pipelining(session: Session) -> str | None:
     """Commands may be sent in groups.  RFC 2920."""
     hosts = session.service.conf.smtp_in.pipelining_advertise_hosts
     offer = session.situation.connection.offer_pipelining
-    session.pipelining = (
-        offer and hosts is not None and match_host(session.ctx, hosts) is not None
-    )
+    session.pipelining = offer and in_hosts(session.ctx, hosts)
     return "PIPELINING" if session.pipelining else None
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+from functools import partial
 
 import mta.smtpd.auth
 import mta.smtpd.commands
@@ -21,11 +22,11 @@ from mta.acl.phase import Phase
 from mta.acl.program import Action
 from mta.acl.situation import ConnectionEffects, Situation
 from mta.base.errors import ExpansionFail, TempFail
-from mta.config.template import Template
+from mta.expand.client import look_up_name
 from mta.expand.context import Connection, Context
 from mta.expand.run import expand
 from mta.log import events
-from mta.match.host import match_host
+from mta.match.host import in_hosts
 from mta.receive.ending import Stopped
 from mta.receive.service import Caller, Service
 from mta.receive.sizes import size_limit
@@ -84,6 +85,7 @@ def _session(
     situation.wait = session.pause
     connection.active_hostname = conf.naming.primary_hostname
     connection.protocol = session.protocol()
+    connection.log_line = partial(events.note, service.log, "")
     return session
 
 
@@ -94,23 +96,25 @@ def _prepare(session: Session) -> None:
         with contextlib.suppress(ExpansionFail):
             name = expand(ctx, smtp.smtp_active_hostname)
             ctx.connection.active_hostname = name or ctx.connection.active_hostname
+    if in_hosts(ctx, smtp.host_lookup):
+        look_up_name(ctx)
+    session.helo_must_be_true = in_hosts(ctx, smtp.helo_verify_hosts)
+    session.helo_is_checked = session.helo_must_be_true or in_hosts(
+        ctx, smtp.helo_try_verify_hosts
+    )
     session.size_limit = size_limit(ctx)
     naming = session.service.conf.naming
     unqualified = session.caller is not None
     session.manner = Manner(
         sender_domain=naming.qualify_domain
-        if unqualified or _in(ctx, smtp.sender_unqualified_hosts)
+        if unqualified or in_hosts(ctx, smtp.sender_unqualified_hosts)
         else "",
         recipient_domain=naming.qualify_recipient
-        if unqualified or _in(ctx, smtp.recipient_unqualified_hosts)
+        if unqualified or in_hosts(ctx, smtp.recipient_unqualified_hosts)
         else "",
         postmaster=naming.qualify_recipient,
         allow_literal=smtp.allow_domain_literals,
     )
-
-
-def _in(ctx: Context, hosts: Template | None) -> bool:
-    return hosts is not None and match_host(ctx, hosts) is not None
 
 
 def _hold(session: Session) -> None:
@@ -142,7 +146,7 @@ def _greet(session: Session) -> None:
     smtp, ctx = session.service.conf.smtp_in, session.ctx
     try:
         _prepare(session)
-        if _in(ctx, smtp.host_reject_connection):
+        if in_hosts(ctx, smtp.host_reject_connection):
             text = f"refused connection from {session.described()} (host_reject_connection)"
             record.refused(session.service.log, text)
             _turn_away(session, 554, "5.7.1", "SMTP service not available")

@@ -97,6 +97,8 @@ class Session:
     transaction: Transaction = field(default_factory=Transaction)
     size_limit: int = 0
     longest_line: int = LINE_LIMIT
+    helo_must_be_true: bool = False  # helo_verify_hosts
+    helo_is_checked: bool = False  # helo_try_verify_hosts
     manner: Manner = STRICTEST
     started: float = field(default_factory=clock.monotonic)
     last_command: bytes = b""

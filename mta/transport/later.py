@@ -28,11 +28,11 @@ OF_DRIVER = {
         address_retry_include_sender arc_sign
         dane_require_tls_ciphers delay_after_cutoff dkim_canon
         dkim_domain dkim_hash dkim_identity dkim_private_key dkim_selector dkim_sign_headers
-        dkim_strict dkim_timestamps dns_qualify_single dns_search_parents
-        dnssec_request_domains dnssec_require_domains dscp fallback_hosts
-        gethostbyname gnutls_compat_mode host_name_extract hosts_avoid_esmtp
+        dkim_strict dkim_timestamps
+        dscp fallback_hosts
+        gnutls_compat_mode host_name_extract hosts_avoid_esmtp
         hosts_avoid_pipelining hosts_avoid_tls hosts_noproxy_tls hosts_nopass_tls
-        hosts_override hosts_pipe_connect hosts_require_alpn
+        hosts_pipe_connect hosts_require_alpn
         hosts_require_dane hosts_require_ocsp hosts_require_tls
         hosts_request_ocsp hosts_try_chunking hosts_try_dane
         hosts_try_fastopen hosts_try_prdr hosts_verify_avoid_tls

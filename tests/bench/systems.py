@@ -196,7 +196,7 @@ ADAPTED = {
     "# local_interfaces =": "local_interfaces = 127.0.0.1",
     # The sink is on this host.
     "route_data = ${lookup{$domain}lsearch{/etc/mta/relay_hosts}}": (
-        "  route_data = ${lookup{$domain}lsearch{/etc/mta/relay_hosts}}"
+        "  route_data = ${lookup{$domain}lsearch{/etc/mta/relay_hosts}}\n  self = send"
     ),
     "driver = smtp": "  driver = smtp\n  allow_localhost",
 }

@@ -127,6 +127,12 @@ class Server:
     _sockets: tuple[socket.socket, socket.socket]
     _pid: int = 0
 
+    @property
+    def options(self) -> str:
+        """Lines for a configuration that asks this server, each question once."""
+        address, port = self.place
+        return f"dns_servers = <; [{address}]:{port}\ndns_retry = 1\ndns_retrans = 1s\n"
+
     def start(self) -> None:
         """Begin to answer; the port is the same as before."""
         self._pid = os.fork()
@@ -146,7 +152,11 @@ class Server:
 
     def asked(self) -> list[str]:
         """What was asked until now, as `name type`, in order."""
-        return self._log.read_text().splitlines()
+        return [line.partition("\t")[0] for line in self._log.read_text().splitlines()]
+
+    def flags(self) -> list[str]:
+        """Whether signatures were wanted: DO or nothing for each question."""
+        return [line.partition("\t")[2] for line in self._log.read_text().splitlines()]
 
 
 def _serve(zone: Zone, sockets: tuple[socket.socket, socket.socket], log: Path) -> None:
@@ -179,7 +189,8 @@ def _reply(zone: Zone, octets: bytes, note: Note, limit: int) -> bytes | None:
     except dns.exception.DNSException:
         return None
     question = query.question[0]
-    note(f"{question.name.to_text()} {dns.rdatatype.to_text(question.rdtype)}\n")
+    flags = "DO" if query.ednsflags & dns.flags.DO else ""
+    note(f"{question.name.to_text()} {dns.rdatatype.to_text(question.rdtype)}\t{flags}\n")
     edns = query.payload if query.edns >= 0 else UDP_SIZE
     return answer(zone, query, limit=limit if limit > UDP_SIZE else max(edns, UDP_SIZE))
 

@@ -21,6 +21,7 @@ relay:
   domains = +relay_domains
   transport = smtp
   route_list = * 127.0.0.1::SINK
+  self = send
   no_more
 """
 ZONE = """

@@ -14,6 +14,8 @@ from mta.base.errors import ConfigError, TempFail, Where
 from mta.base.registry import suggestion
 from mta.base.text import lower, to_text, trim
 from mta.config.template import Template
+from mta.expand.client import Named, look_up_name, verify_helo
+from mta.expand.context import Connection
 from mta.expand.run import expand
 from mta.mail.address import AddressError, parse_list
 from mta.mail.header import DELETED, Header
@@ -49,6 +51,8 @@ def verify(situation: Situation, argument: Template) -> bool:
     verify = recipient, verify = sender or sender=ADDRESS; /defer_ok takes an address for good
     that cannot be verified now.  verify = header_syntax, verify = not_blind,
     verify = header_names_ascii, verify = certificate (nobody has one yet).
+    verify = helo, verify = reverse_host_lookup: the client is what it called itself, and has a
+    name that leads back to its address.
     """
     try:
         kind, value, options = _request(expand(situation.ctx, argument))
@@ -160,6 +164,35 @@ def _certificate(situation: Situation, value: str, options: tuple[str, ...]) -> 
     return False
 
 
+def _helo(situation: Situation, value: str, options: tuple[str, ...]) -> bool:
+    """The client is the host that it called itself."""
+    seen = situation.ctx.connection
+    if not (seen.helo_verified or seen.helo_verify_failed):
+        verify_helo(situation.ctx)
+    return seen.helo_verified
+
+
+def _reverse_host_lookup(situation: Situation, value: str, options: tuple[str, ...]) -> bool:
+    """The client's address has a name, and that name has the address."""
+    seen = situation.ctx.connection
+    if not seen.host_address or seen.host_name:
+        return True
+    if seen.host_lookup_failed:
+        situation.logged = f"host lookup failed{_why(seen)}"
+        return False
+    named = look_up_name(situation.ctx)
+    if named is Named.AGAIN and "defer_ok" not in options:
+        situation.logged = "host lookup deferred for reverse lookup check"
+        raise TempFail(situation.logged)
+    if named is Named.UNKNOWN:
+        situation.logged = f"host lookup failed for reverse lookup check{_why(seen)}"
+    return named is not Named.UNKNOWN
+
+
+def _why(seen: Connection) -> str:
+    return f" ({seen.host_lookup_why})" if seen.host_lookup_why else ""
+
+
 _OPTIONS = frozenset({"defer_ok", "success_on_redirect", "no_details", "case_insensitive"})
 _KINDS: dict[str, Kind] = {
     "recipient": _recipient,
@@ -168,4 +201,6 @@ _KINDS: dict[str, Kind] = {
     "not_blind": _not_blind,
     "header_names_ascii": _header_names_ascii,
     "certificate": _certificate,
+    "helo": _helo,
+    "reverse_host_lookup": _reverse_host_lookup,
 }

@@ -33,6 +33,11 @@ class Dns(Configured):
     dns_ipv4_lookup = Option(
         kinds.domain_list, "", "Hosts of which only IPv4 addresses are looked up."
     )
+    host_lookup_order = Option(
+        kinds.string,
+        "bydns:byaddr",
+        "Where names of clients are looked up: bydns is the DNS, byaddr the hosts file first.",
+    )
     allow_mx_to_ip = Option(
         kinds.boolean, "false", "Let an MX record hold an address, which none should."
     )

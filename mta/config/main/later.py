@@ -24,10 +24,9 @@ unknown_username local_from_prefix local_from_suffix localhost_number max_userna
 uucp_from_pattern uucp_from_sender ignore_fromline_hosts notifier_socket timezone
 
 chunking_advertise_hosts hosts_connection_nolog
-hosts_proxy hosts_require_alpn hosts_xclient helo_lookup_domains
-helo_try_verify_hosts helo_verify_hosts limits_advertise_hosts
+hosts_proxy hosts_require_alpn hosts_xclient limits_advertise_hosts
 pipelining_connect_advertise_hosts smtp_reserve_hosts smtputf8_advertise_hosts
-wellknown_advertise_hosts extra_local_interfaces host_lookup_order proxy_protocol_timeout
+wellknown_advertise_hosts proxy_protocol_timeout
 daemon_startup_retries daemon_startup_sleep rfc1413_query_timeout smtp_accept_queue
 smtp_accept_reserve smtp_backlog_monitor smtp_etrn_command smtp_load_reserve
 smtp_ratelimit_hosts smtp_ratelimit_mail smtp_ratelimit_rcpt
@@ -99,7 +98,7 @@ IGNORED = {
 # removes it here.
 DEFAULT_ONLY = frozenset(
     _words("""
-bounce_return_message host_lookup prod_requires_admin queue_list_requires_admin
+bounce_return_message prod_requires_admin queue_list_requires_admin
 smtp_return_error_details timeout_frozen_after
 """)
 )

@@ -9,6 +9,9 @@ from mta.config.option import Configured, Option
 class SmtpIn(Configured):
     """Receiving mail over SMTP: addresses, limits, what is offered."""
 
+    extra_local_interfaces = Option(
+        kinds.string_list, "", "Addresses that are this host's though no interface has them."
+    )
     local_interfaces = Option(
         kinds.string_list,
         "<; 0.0.0.0 ; ::0",
@@ -118,6 +121,17 @@ class SmtpIn(Configured):
     )
     helo_allow_chars = Option(
         kinds.string, "", "Characters that the argument of EHLO may have beside the usual."
+    )
+    helo_lookup_domains = Option(
+        kinds.domain_list,
+        "@ : @[]",
+        "Names in EHLO that make the client's own name be looked up, for the log.",
+    )
+    helo_try_verify_hosts = Option(
+        kinds.host_list, "", "Clients whose EHLO is verified, for verify = helo in an ACL."
+    )
+    helo_verify_hosts = Option(
+        kinds.host_list, "", "Clients whose EHLO must name them, by address or by name."
     )
     host_reject_connection = Option(
         kinds.host_list, "", "Clients that are refused before anything else."

@@ -20,7 +20,7 @@ _EMPTY = (
     " sender_rate sender_rate_limit sender_rate_period sending_ip_address verify_mode"
     " callout_address csa_status dkim_algo dkim_canon_body dkim_canon_headers"
     " dkim_copiedheaders dkim_headernames dkim_identity dkim_key_notes dkim_selector"
-    " dkim_verify_reason ldap_dn lookup_dnssec_authenticated"
+    " dkim_verify_reason ldap_dn"
     " message_body_end mime_anomaly_text mime_boundary mime_charset mime_content_description"
     " mime_content_disposition mime_content_id mime_content_transfer_encoding"
     " mime_content_type mime_decoded_filename mime_filename proxy_external_address"
@@ -41,7 +41,6 @@ _FIXED = {
     "dkim_key_srvtype": "*",
     "dkim_key_testing": "0",
     "event_defer_errno": "0",
-    "host_lookup_deferred": "0",
     "localhost_number": "0",
     "message_smtputf8": "no",
     "mime_anomaly_level": "0",
@@ -54,7 +53,6 @@ _FIXED = {
     "proxy_local_port": "0",
     "regex_cachesize": "0",
     "sender_helo_dnssec": "no",
-    "sender_helo_verified": "no",
     "sender_host_dnssec": "no",
     "smtp_count_at_connection_start": "0",
     "spf_result_guessed": "no",

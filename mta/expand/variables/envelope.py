@@ -7,6 +7,7 @@ from operator import attrgetter
 
 from mta.base import clock
 from mta.base.text import to_text
+from mta.expand.client import full_host, look_up_name, received_host
 from mta.expand.context import Context
 from mta.expand.headers import all_headers
 from mta.expand.registry import variable
@@ -41,7 +42,6 @@ def _number(name: str, part: str, field: str, doc: str) -> None:
 
 for _name, _part, _field, _doc in (
     ("sender_host_address", "connection", "host_address", "The address of the client."),
-    ("sender_host_name", "connection", "host_name", "The name of the client, if it is known."),
     ("received_ip_address", "connection", "interface_address", "Our end of the connection."),
     ("interface_address", "connection", "interface_address", "Our end of the connection."),
     ("sender_helo_name", "connection", "helo_name", "What the client called itself."),
@@ -122,34 +122,41 @@ def authentication_failed(ctx: Context) -> str:
     return "1" if ctx.connection.authentication_failed else "0"
 
 
+@variable("lookup_dnssec_authenticated", trusted=True)
+def lookup_dnssec_authenticated(ctx: Context) -> str:
+    """Whether the last dnsdb look-up that asked for it was verified: yes, no, or empty."""
+    return {None: "", True: "yes", False: "no"}[ctx.tables.dns_secure]
+
+
+@variable("sender_host_name")
+def sender_host_name(ctx: Context) -> str:
+    """The name of the client, looked up now if need be; empty if it has none."""
+    look_up_name(ctx)
+    return ctx.connection.host_name
+
+
+@variable("host_lookup_deferred", trusted=True)
+def host_lookup_deferred(ctx: Context) -> str:
+    """1 if it cannot be told now what the name of the client is, else 0."""
+    return "1" if ctx.connection.host_lookup_deferred else "0"
+
+
+@variable("sender_helo_verified", trusted=True)
+def sender_helo_verified(ctx: Context) -> str:
+    """yes if the client has proved to be what it called itself, else no."""
+    return "yes" if ctx.connection.helo_verified else "no"
+
+
 @variable("sender_fullhost")
 def sender_fullhost(ctx: Context) -> str:
     """The client's name, the name it gave if that is another, and its address."""
-    seen = ctx.connection
-    if not seen.host_address:
-        return ""
-    bracketed = f"[{seen.host_address}]"
-    claimed = seen.helo_name
-    if not claimed or claimed in (bracketed, seen.host_name):
-        return f"{seen.host_name} {bracketed}" if seen.host_name else bracketed
-    name = f"{seen.host_name} " if seen.host_name else ""
-    return f"{name}({claimed}) {bracketed}"
+    return full_host(ctx.connection)
 
 
 @variable("sender_rcvhost")
 def sender_rcvhost(ctx: Context) -> str:
     """The client as it stands in a Received: header."""
-    seen = ctx.connection
-    if not seen.host_address:
-        return ""
-    claimed = seen.helo_name
-    helo = f"helo={claimed}" if claimed and claimed != seen.host_name else ""
-    ident = f"ident={seen.ident}" if seen.ident else ""
-    told = " ".join(part for part in (helo, ident) if part)
-    if not seen.host_name:
-        return f"[{seen.host_address}]" + (f" ({told})" if told else "")
-    address = f"[{seen.host_address}]"
-    return f"{seen.host_name} ({address}{' ' + told if told else ''})"
+    return received_host(ctx.connection)
 
 
 @variable("sender_address_local_part")

@@ -5,6 +5,7 @@ MX records, or where there are none the domain's own addresses; see mta.net.exch
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from mta.base.errors import ExpansionFail
@@ -13,11 +14,12 @@ from mta.config.option import Option
 from mta.config.template import Template
 from mta.expand.context import Context
 from mta.expand.run import expand
-from mta.lookup.resolver import own_addresses, resolver
+from mta.expand.split import split_list
 from mta.mail.address import split
-from mta.match.domain import match_domain
-from mta.match.host import match_host
-from mta.net.exchangers import End, Exchanger, Found, Rules, find
+from mta.mail.dsn import TAKES_NO_MAIL
+from mta.match import search as host_search
+from mta.match.search import find_exchangers, ignored, in_domains
+from mta.net.exchangers import NO_SERVICE, End, Exchanger, Found, Rules
 from mta.route import ourselves
 from mta.route.api import (
     DECLINED,
@@ -35,6 +37,7 @@ from mta.route.conditions import is_true
 from mta.route.router import Router, router
 
 NOT_COMPLETE = "host lookup did not complete"
+INSECURE = "host lookup done insecurely"
 DEFER_WANTED = "missing MX, or all MXs point to missing A records, and defer requested"
 
 
@@ -69,6 +72,15 @@ class DnsLookup(Router):
     search_parents = Option(
         kinds.boolean, "false", "Try the domains in the search list of resolv.conf, too."
     )
+    check_srv = Option(
+        kinds.expanded, "", "A service such as smtp, whose SRV records are looked for first."
+    )
+    srv_fail_domains = Option(
+        kinds.domain_list, "", "Domains for which no answer counts as having no SRV record."
+    )
+    widen_domains = Option(
+        kinds.string_list, "", "Domains that are put behind a name for which there is nothing."
+    )
     same_domain_copy_routing = Option(
         kinds.boolean, "false", "Changes nothing: what was looked up is remembered anyway."
     )
@@ -81,9 +93,13 @@ class DnsLookup(Router):
         domain = address.domain
         if domain.startswith("["):
             return DECLINED
-        found = find(resolver(ctx.conf, ctx.tables), domain, self.rules(ctx, domain))
+        found = self.search(ctx, domain)
         if found.end is End.AGAIN:
-            return Passed() if self.pass_on_timeout else Deferred(NOT_COMPLETE)
+            if self.pass_on_timeout:
+                return Passed()
+            return Deferred(NOT_COMPLETE, log=f"{NOT_COMPLETE} ({found.text})")
+        if found.end is End.INSECURE:
+            return Deferred(INSECURE)
         if self.check_secondary_mx and found.end is End.HOSTS and not found.was_secondary:
             return DECLINED
         if found.end is End.NOTHING:
@@ -95,51 +111,60 @@ class DnsLookup(Router):
             return ourselves.answer(self, ctx, address, hosts)
         return Accepted(hosts=hosts)
 
+    def search(self, ctx: Context, domain: str) -> Found:
+        """The hosts of the domain, or of one of the wider names that the administrator has."""
+        wider = (
+            [] if self.widen_domains is None else split_list(expand(ctx, self.widen_domains))
+        )
+        rules = self.rules(ctx, domain)
+        found = find_exchangers(ctx, domain, rules)
+        for above in wider:
+            if found.end is not End.NOTHING or found.text:
+                break
+            wide = f"{domain}.{above}"
+            found = find_exchangers(ctx, wide, replace(rules, qualify=False))
+        return found
+
     def nothing(self, ctx: Context, domain: str, found: Found) -> Verdict:
         """There are no hosts: decline, or wait where the administrator wants that."""
-        if _matches(ctx, self.fail_defer_domains, domain):
+        if in_domains(ctx, self.fail_defer_domains, domain):
             return Deferred(DEFER_WANTED)
+        if found.text == NO_SERVICE:
+            return Declined(found.text, TAKES_NO_MAIL)
         return Declined(found.text)
 
     def rules(self, ctx: Context, domain: str) -> Rules:
         """What the options say about this search."""
-        options = ctx.conf.dns
-        single = "." not in domain
-        return Rules(
-            mx_required=_matches(ctx, self.mx_domains, domain),
-            mx_may_fail=_matches(ctx, self.mx_fail_domains, domain),
+        service = "" if self.check_srv is None else _text(ctx, self.check_srv)
+        return replace(
+            host_search.rules(ctx),
+            service=service,
+            srv_may_fail=in_domains(ctx, self.srv_fail_domains, domain),
+            mx_required=in_domains(ctx, self.mx_domains, domain),
+            mx_may_fail=in_domains(ctx, self.mx_fail_domains, domain),
             ipv4_only=_is_set(ctx, self.ipv4_only),
             ipv4_first=_is_set(ctx, self.ipv4_prefer),
-            qualify=self.qualify_single and single,
+            qualify=self.qualify_single and "." not in domain,
             search=self.search_parents,
-            mx_may_be_address=options.allow_mx_to_ip,
-            ignored=partial(_is_ignored, ctx, self.ignore_target_hosts),
-            ours=own_addresses(ctx.tables).__contains__,
-            ours_by_name=partial(_matches, ctx, options.hosts_treat_as_local),
-            again_is_never=partial(_matches, ctx, options.dns_again_means_nonexist),
-            ipv4_only_for=partial(_matches, ctx, options.dns_ipv4_lookup),
+            ignored=ignored(ctx, self.ignore_target_hosts),
+            dnssec=partial(in_domains, ctx, self.dnssec_request_domains),
+            secure_only=partial(in_domains, ctx, self.dnssec_require_domains),
         )
 
 
-def _matches(ctx: Context, domains: Template | None, domain: str) -> bool:
-    return domains is not None and match_domain(ctx, domains, domain) is not None
-
-
-def _is_ignored(ctx: Context, hosts: Template | None, address: str) -> bool:
-    return hosts is not None and match_host(ctx, hosts, address) is not None
+def _text(ctx: Context, option: Template) -> str:
+    """What an option expands to; nothing where that fails of its own will."""
+    try:
+        return expand(ctx, option)
+    except ExpansionFail as error:
+        if error.forced:
+            return ""
+        raise
 
 
 def _is_set(ctx: Context, option: Template | None) -> bool:
     """True unless it is unset, fails of its own will, or says no."""
-    if option is None:
-        return False
-    try:
-        text = expand(ctx, option)
-    except ExpansionFail as error:
-        if error.forced:
-            return False
-        raise
-    return is_true(text)
+    return option is not None and is_true(_text(ctx, option))
 
 
 def _is_other(name: str, domain: str) -> bool:
@@ -148,4 +173,4 @@ def _is_other(name: str, domain: str) -> bool:
 
 
 def _host(each: Exchanger) -> Host:
-    return Host(each.name, each.address, preference=each.preference)
+    return Host(each.name, each.address, each.port, each.preference)

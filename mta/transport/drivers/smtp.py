@@ -10,9 +10,9 @@ taken the message, it is sent again over a fresh one and nobody hears of it.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 from mta.auth.api import Authenticator
 from mta.auth.engine import clients, load_authenticators
@@ -26,9 +26,11 @@ from mta.config.template import Template
 from mta.expand.context import Context
 from mta.log.selector import selected
 from mta.mail import xtext
-from mta.net import interfaces, names
-from mta.net.socket import family_of, is_local
+from mta.match.check import GRAMMARS
+from mta.net import interfaces
+from mta.net.socket import family_of
 from mta.route.api import Host
+from mta.route.host_list import parse_hosts
 from mta.spool.envelope import DSN_LAST_HOP, DSN_NEVER, DSN_WISHES
 from mta.transport.api import Outcome, Parcel, ParcelRecipient, Result
 from mta.transport.engine import Transport, transport
@@ -43,6 +45,9 @@ from mta.transport.smtp_session import (
     is_one_word,
 )
 
+# What finds hosts asks lists of the configuration.
+assert GRAMMARS
+
 # The numbers that Exim's retry records have for these.
 UNKNOWN_HOST = -32
 HOST_IS_LOCAL = -50
@@ -50,9 +55,6 @@ HOST_IS_LOCAL = -50
 ENDLESS = 3600.0  # seconds; what "no limit" means
 IDLE = 5.0  # seconds for which a connection is kept
 LMTP_PORT = "24"  # /etc/services does not have it everywhere
-LOOKUP = 30.0  # seconds that finding the addresses of a host may take
-KEPT_NAMES = 60.0  # seconds for which they are remembered
-MOST_NAMES = 200
 
 
 @transport("smtp")
@@ -63,6 +65,24 @@ class Smtp(Transport):
     patience = IDLE
 
     hosts = Option(kinds.expanded, "", "Where to send what the router gave no hosts for.")
+    hosts_override = Option(
+        kinds.boolean, "false", "Let `hosts` count before those that the router has."
+    )
+    gethostbyname = Option(
+        kinds.boolean, "false", "Look in the hosts file before the DNS for names in `hosts`."
+    )
+    dns_qualify_single = Option(
+        kinds.boolean, "true", "Put the domain of resolv.conf behind a name of one part."
+    )
+    dns_search_parents = Option(
+        kinds.boolean, "false", "Try the domains in the search list of resolv.conf, too."
+    )
+    dnssec_request_domains = Option(
+        kinds.domain_list, "*", "Names whose signatures (DNSSEC) are asked for."
+    )
+    dnssec_require_domains = Option(
+        kinds.domain_list, "", "Names that count only if their signatures were verified."
+    )
     hosts_randomize = Option(kinds.boolean, "false", "Try these hosts in random order.")
     hosts_max_try = Option(kinds.integer, "5", "How many hosts are tried for a message.")
     hosts_max_try_hardlimit = Option(
@@ -120,7 +140,6 @@ class Smtp(Transport):
     def __init__(self, block: Block) -> None:
         super().__init__(block)
         self.is_lmtp = self.protocol == "lmtp"
-        self.known_names: dict[str, tuple[float, list[str]]] = {}
 
     def use(self, conf: Configuration) -> None:
         """Take the authenticators, if a server could be told who we are."""
@@ -180,16 +199,28 @@ class Smtp(Transport):
             self.final_timeout or ENDLESS,
         )
 
-    def addresses(self, name: str) -> list[str]:
-        """The addresses of a host, remembered for a while.  Raises TempFail."""
-        now = clock.monotonic()
-        found = self.known_names.get(name)
-        if found is None or found[0] < now:
-            if len(self.known_names) >= MOST_NAMES:
-                self.known_names.clear()
-            found = (now + KEPT_NAMES, names.addresses(name, LOOKUP))
-            self.known_names[name] = found
-        return found[1]
+    def find(
+        self, ctx: Context, name: str, *, may_be_ours: bool
+    ) -> tuple[list[str], str, bool]:
+        """The addresses of a host that no router has looked up; see addresses_for.
+
+        Raises TempFail.
+        """
+        # Most hosts come with their addresses, and what asks the DNS takes long to load.
+        from mta.match import search
+        from mta.net.exchangers import Way, nowhere
+
+        rules = replace(
+            search.rules(ctx),
+            qualify=self.dns_qualify_single,
+            search=self.dns_search_parents,
+            dnssec=partial(search.in_domains, ctx, self.dnssec_request_domains),
+            secure_only=partial(search.in_domains, ctx, self.dnssec_require_domains),
+        )
+        if may_be_ours:
+            rules = replace(rules, ours=nowhere, ours_by_name=nowhere)
+        way = Way.NAME if self.gethostbyname else Way.EITHER
+        return search.addresses_for(ctx, name, rules, way)
 
 
 class _Delivery:
@@ -200,6 +231,7 @@ class _Delivery:
         "deferred",
         "deferred_here",
         "final",
+        "has_own",
         "helo",
         "interfaces",
         "left",
@@ -228,7 +260,9 @@ class _Delivery:
             port = LMTP_PORT
         self.port = self._port(port)
         self.interfaces = interfaces.split(self._text(ctx, smtp.interface, "interface"))
-        self.targets = list(parcel.hosts) or self._own_hosts(ctx)
+        self.ctx = ctx
+        self.has_own = not parcel.hosts or (smtp.hosts_override and smtp.hosts is not None)
+        self.targets = self._own_hosts(ctx) if self.has_own else list(parcel.hosts)
         sender = smtp.sender(ctx, parcel)
         if not is_one_word(sender):
             raise PermFail("the sender's address has characters that SMTP cannot carry")
@@ -299,22 +333,11 @@ class _Delivery:
 
     def _own_hosts(self, ctx: Context) -> list[Host]:
         """The hosts of the transport's own option."""
-        items = interfaces.split(self._text(ctx, self.smtp.hosts, "hosts"))
-        if not items:
+        text = self._text(ctx, self.smtp.hosts, "hosts")
+        hosts = list(parse_hosts(text, shuffle=self.smtp.hosts_randomize))
+        if not hosts:
             raise TempFail(f"{self.smtp.name} transport called with no hosts set")
-        if self.smtp.hosts_randomize:
-            random.shuffle(items)
-        return [self._read_host(item) for item in items]
-
-    def _read_host(self, item: str) -> Host:
-        """`name`, `name:port`, an address, or `[address]:port`."""
-        name, port = item, ""
-        if item.startswith("["):
-            name, _, port = item[1:].partition("]")
-            port = port.removeprefix(":")
-        elif not family_of(item) and ":" in item:
-            name, _, port = item.rpartition(":")
-        return Host(name, port=self._port(port) if port else 0)
+        return hosts
 
     def _places(self) -> Iterator[Place]:
         """Where to go, one after the other; where we are connected comes first."""
@@ -361,18 +384,21 @@ class _Delivery:
 
     def _addresses(self, host: Host) -> list[str]:
         """The addresses of a host; without any the recipients are deferred."""
+        if host.address and not self.has_own:
+            return [host.address]
         reason, code = f"failed to lookup IP address for {host.name}", UNKNOWN_HOST
+        may_be_ours = self.smtp.allow_localhost or not self.has_own
         try:
-            found = [host.address] if host.address else self.smtp.addresses(host.name)
+            found, why, only_ours = self.smtp.find(
+                self.ctx, host.name, may_be_ours=may_be_ours
+            )
         except TempFail as failure:
-            reason, found = failure.text, []
-        found = [address for address in found if family_of(address)]
-        if found and not self.parcel.hosts and not self.smtp.allow_localhost:
-            remote = [address for address in found if not is_local(address)]
-            if not remote:
-                reason = f"{self.smtp.name} transport found host {host.name} to be local"
-                code = HOST_IS_LOCAL
-            found = remote
+            found, why, only_ours = [], failure.text, False
+        if only_ours:
+            reason = f"{self.smtp.name} transport found host {host.name} to be local"
+            code = HOST_IS_LOCAL
+        elif why:
+            reason = f"{reason}: {why}"
         if not found:
             self._defer(
                 Outcome("", Result.DEFER, reason, "4.4.4", code, host.name, host_error=True)

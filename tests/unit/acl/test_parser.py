@@ -33,7 +33,7 @@ from tests.unit.acl.conftest import Maker
             "accept verify = recipent",
             "unknown \"verify = recipent\" (did you mean 'recipient'?",
         ),
-        ("accept verify = helo", '"verify = helo" is not supported yet'),
+        ("accept verify = csa", '"verify = csa" is not supported yet'),
         ("accept delay = soon", '"soon" is not a time'),
         ("accept log_reject_target = nowhere", 'unknown log "nowhere"'),
         ("accept acl = nothere", 'there is no ACL "nothere"'),

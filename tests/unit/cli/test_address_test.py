@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from mta.cli import address_test, sendmail
+from mta.cli.say import as_it_is
 from mta.route.files import Files
 
 CONFIG = """\
@@ -20,7 +23,7 @@ out:
   driver = manualroute
   domains = ! +local_domains
   transport = smtp
-  route_list = far.example "<+ 192.0.2.1 + 2001:db8::25" ; near.example near.example::26
+  route_list = far.example "<+ 192.0.2.1 + 2001:db8::25" ; near.example 192.0.2.7::26
   no_more
 aliases:
   driver = redirect
@@ -86,7 +89,7 @@ def test_hosts_stand_in_columns(run: Run) -> None:
         "  host 2001:db8::25 [2001:db8::25]\n"
         "x@near.example\n"
         "  router = out, transport = smtp\n"
-        "  host near.example    port=26\n",
+        "  host 192.0.2.7 [192.0.2.7] port=26\n",
     )
 
 
@@ -175,3 +178,23 @@ def test_a_configuration_that_cannot_be_used(
     file.write_text("no_such_option = x\n")
     assert sendmail.run("sendmail", ["-C", str(file), "-bt", "x"]) == os.EX_CONFIG
     assert f"{file}:1:" in capsys.readouterr().err
+
+
+def test_octets_that_are_no_text_are_a_question_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = io.TextIOWrapper(io.BytesIO(b"\xff@example.org\nalice\n"), "utf-8")
+    monkeypatch.setattr("sys.stdin", asked)
+    assert list(address_test._asked()) == ["\udcff@example.org", "alice"]
+
+
+def test_octets_that_are_no_text_are_an_answer_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    octets = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(octets, "utf-8"))
+    as_it_is()
+    sys.stdout.write("\udcff\n")
+    sys.stdout.flush()
+    assert octets.getvalue() == b"\xff\n"
+
+
+def test_options_about_the_dns_are_checked_first(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "mta.conf").write_text("dns_servers = ns.example\n" + CONFIG)
+    assert run("-bt", "alice") == (78, "")

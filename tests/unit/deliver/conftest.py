@@ -50,7 +50,7 @@ domains = local.example : example.org
 transport = box
 remote:
 driver = manualroute
-route_list = *.far.example "192.0.2.1 : 192.0.2.2"
+route_list = *.far.example "192.0.2.1 : 192.0.2.3"
 transport = smtp
 begin transports
 box:

@@ -10,11 +10,13 @@ from dataclasses import replace
 import pytest
 
 from mta.base.errors import TempFail
+from mta.deliver import message as message_module
 from mta.deliver import outcome as outcome_module
 from mta.deliver.message import Report
 from mta.spool.envelope import DSN_NEVER, Recipient
 from mta.spool.reader import Message
 from mta.transport.api import Outcome, Parcel, Result
+from tests.harness import dns
 from tests.unit.deliver.conftest import CONFIGURATION, NOW, House, configuration
 
 REFUSED = Outcome(
@@ -23,8 +25,8 @@ REFUSED = Outcome(
     "Connection refused",
     "4.4.1",
     errno.ECONNREFUSED,
-    "192.0.2.2",
-    "192.0.2.2",
+    "192.0.2.3",
+    "192.0.2.3",
     25,
     host_error=True,
 )
@@ -354,11 +356,11 @@ def test_a_host_that_is_away_is_left_alone_by_new_mail_too(
     assert house.attempt(first).next_try == NOW + 1 + 600
     assert house.lines()[:2] == [
         f"{first} H=192.0.2.1 [192.0.2.1] Connection refused",
-        f"{first} H=192.0.2.2 [192.0.2.2] Connection refused",
+        f"{first} H=192.0.2.3 [192.0.2.3] Connection refused",
     ]
     assert [record.key for record in house.hints.everything()] == [
         "T:192.0.2.1:192.0.2.1",
-        "T:192.0.2.2:192.0.2.2",
+        "T:192.0.2.3:192.0.2.3",
     ]
     house.workers.parcels.clear()
     second = house.put("y@b.far.example")
@@ -380,7 +382,7 @@ def test_only_the_hosts_that_are_due_are_tried(house: House) -> None:
     house.workers.notes.clear()
     house.attempt(house.put("x@a.far.example"))
     hosts = [[host.name for host in parcel.hosts] for parcel in house.workers.parcels]
-    assert hosts == [["192.0.2.1", "192.0.2.2"], ["192.0.2.2"]]
+    assert hosts == [["192.0.2.1", "192.0.2.3"], ["192.0.2.3"]]
 
 
 def test_hosts_that_are_long_gone_fail_new_mail_at_once(
@@ -704,3 +706,72 @@ def test_several_errors_in_giving_jobs_away_end_no_other_attempt(house: House) -
         with pytest.raises(RuntimeError):
             deliverer.wait()
     assert deliverer.wait() == [Report(good, "done")]
+
+
+SLOWLY = """
+begin routers
+d:
+driver = dnslookup
+transport = smtp
+begin transports
+smtp:
+driver = smtp
+begin retry
+* * F,1h,10m
+"""
+NAMES = """
+    slow.example.  SILENT
+    fast.example.  A  203.0.113.5
+    null.example.  MX 0 .
+"""
+
+
+def test_slow_name_servers_hold_up_no_other_message(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(message_module, "HURRY", 0.1)
+    with dns.serving(NAMES) as server:
+        house.conf = configuration(
+            CONFIGURATION.partition("begin")[0] + server.options + SLOWLY
+        )
+        deliverer = house.deliverer()
+        slow, fast = house.put("x@slow.example"), house.put("x@fast.example")
+        deliverer.begin(slow)
+        assert house.workers.jobs == []
+        deliverer.begin(fast)
+        assert [each.message_id for each in deliverer.wait()] == [fast]
+        (report,) = deliverer.wait()
+    assert (report.message_id, report.state) == (slow, "deferred")
+    why = "lookup of MX for slow.example: the name servers did not answer in time"
+    assert house.lines()[-1] == (
+        f"{slow} == x@slow.example R=d defer (-1): host lookup did not complete ({why})"
+    )
+
+
+def test_a_message_that_was_set_aside_lets_new_ones_in_first(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(message_module, "HURRY", 0.1)
+    here, there = os.pipe()
+    with dns.serving(NAMES) as server:
+        house.conf = configuration(
+            CONFIGURATION.partition("begin")[0] + server.options + SLOWLY
+        )
+        deliverer = house.deliverer()
+        deliverer.begin(house.put("x@slow.example"))
+        os.write(there, b"more")
+        assert deliverer.wait(here) == []
+        monkeypatch.setattr(message_module, "PUT_OFF", 0.0)
+        assert [each.state for each in deliverer.wait(here)] == ["deferred"]
+    os.close(here)
+    os.close(there)
+
+
+def test_a_domain_that_takes_no_mail_says_so_in_the_bounce(house: House) -> None:
+    with dns.serving(NAMES) as server:
+        house.conf = configuration(
+            CONFIGURATION.partition("begin")[0] + server.options + SLOWLY
+        )
+        report = house.attempt(house.put("x@null.example"))
+    (bounce,) = report.bounces
+    assert "Status: 5.1.10\n" in house.body(bounce)

@@ -155,9 +155,9 @@ def test_a_host_may_be_ours_by_its_name(server: dns.Server) -> None:
 
 
 def test_addresses_may_be_ignored(server: dns.Server) -> None:
-    answer = found(server, "usual.test", ignored=lambda address: address == "192.0.2.1")
+    answer = found(server, "usual.test", ignored=lambda name, address: address == "192.0.2.1")
     assert shown(answer) == ["20 2001:db8::2", "20 192.0.2.2"]
-    answer = found(server, "usual.test", ignored=lambda address: True)
+    answer = found(server, "usual.test", ignored=lambda name, address: True)
     assert (answer.end, answer.text) == (End.NOTHING, exchangers.NO_HOSTS)
 
 

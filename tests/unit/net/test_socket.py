@@ -9,9 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from mta.base import clock
-from mta.base.errors import TempFail
-from mta.net import names
-from mta.net.socket import Link, connect, family_of, is_local
+from mta.net.socket import Link, connect, family_of
 
 
 @pytest.fixture
@@ -104,53 +102,3 @@ def test_a_server_that_only_stops_talking_can_still_be_written_to(
 )
 def test_only_numeric_addresses_have_a_family(address: str, family: int) -> None:
     assert family_of(address) == family
-
-
-def test_this_machine_knows_its_own_addresses() -> None:
-    assert is_local("127.0.0.1")
-    assert not is_local("203.0.113.77")
-
-
-def test_a_numeric_name_is_its_own_address() -> None:
-    assert names.addresses("192.0.2.1", 0) == ["192.0.2.1"]
-
-
-def test_a_name_is_looked_up_in_a_child(monkeypatch: pytest.MonkeyPatch) -> None:
-    def found(*arguments: object, **named: object) -> list[tuple[object, ...]]:
-        return [
-            (socket.AF_INET6, 1, 6, "", ("2001:db8::1", 0, 0, 0)),
-            (socket.AF_INET, 1, 6, "", ("192.0.2.1", 0)),
-            (socket.AF_INET, 1, 6, "", ("192.0.2.1", 0)),
-        ]
-
-    monkeypatch.setattr(socket, "getaddrinfo", found)
-    assert names.addresses("mx.example.net", 5) == ["2001:db8::1", "192.0.2.1"]
-
-
-def test_a_name_that_does_not_exist_has_no_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
-    def unknown(*arguments: object, **named: object) -> list[object]:
-        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-
-    monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    assert names.addresses("nowhere.example.net", 5) == []
-
-
-def test_a_resolver_without_an_answer_defers(monkeypatch: pytest.MonkeyPatch) -> None:
-    def later(*arguments: object, **named: object) -> list[object]:
-        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
-
-    monkeypatch.setattr(socket, "getaddrinfo", later)
-    with pytest.raises(TempFail, match=r"failed to lookup IP address for mx\.example\.net"):
-        names.addresses("mx.example.net", 5)
-
-
-def test_a_resolver_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    def hang(*arguments: object, **named: object) -> list[object]:
-        ours, theirs = socket.socketpair()
-        with ours, theirs:
-            ours.recv(1)
-        return []
-
-    monkeypatch.setattr(socket, "getaddrinfo", hang)
-    with pytest.raises(TempFail):
-        names.addresses("mx.example.net", 0.05)

@@ -103,3 +103,28 @@ def test_a_size_that_is_no_number_is_an_error(tmp_path: Path) -> None:
 def test_a_size_that_is_expanded_is_left_to_its_use(tmp_path: Path) -> None:
     size = "${if eq{$sender_host_address}{127.0.0.1}{1G}{50M}}"
     assert compiled(tmp_path, f"message_size_limit = {size}\n") == []
+
+
+@pytest.mark.parametrize(
+    ("option", "reason"),
+    [
+        (
+            "dns_servers = 127.0.0.1 : ns.example",
+            '"ns.example" in dns_servers is not an address',
+        ),
+        (
+            "extra_local_interfaces = 192.0.2.1 : 192.0.2",
+            '"192.0.2" in extra_local_interfaces is no address',
+        ),
+        ("dns_check_names_pattern = (", "dns_check_names_pattern: missing ), unterminated"),
+        (
+            "host_lookup_order = bydns:byname",
+            '"byname" in host_lookup_order is no way to look',
+        ),
+    ],
+)
+def test_options_about_the_dns_are_checked(tmp_path: Path, option: str, reason: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        compiled(tmp_path, f"{option}\n")
+    assert reason in str(caught.value)
+    assert "mta.conf:" in str(caught.value)

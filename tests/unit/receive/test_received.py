@@ -7,10 +7,11 @@ from collections.abc import Callable
 import pytest
 
 from mta.base.version import VERSION
+from mta.expand.client import received_host
 from mta.expand.context import Connection, Context, Message
 from mta.expand.run import expand
 from mta.expand.trust import trusted
-from mta.receive.received import client_host, received_header, usual_text
+from mta.receive.received import received_header, usual_text
 from tests.unit.receive.conftest import Post
 
 Maker = Callable[..., Post]
@@ -71,7 +72,7 @@ def test_the_text_is_exims(post: Maker) -> None:
     ],
 )
 def test_a_name_that_says_nothing_new_is_left_out(connection: Connection, shown: str) -> None:
-    assert client_host(connection) == shown
+    assert received_host(connection) == shown
 
 
 def test_an_option_of_the_administrators_is_used(post: Maker) -> None:

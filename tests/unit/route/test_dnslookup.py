@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from mta.net import exchangers
+from mta.net.dns import Resolver, Settings
 from tests.harness import dns
 from tests.unit.route.conftest import Route
 
@@ -30,6 +32,13 @@ ZONE = """
     mx6.example.         MX     5 v6.example.
     v6.example.          AAAA   2001:db8::25
     v6.example.          A      192.0.2.25
+    _smtp._tcp.srv.example.    SRV  5 1 2525 mx1.remote.example.
+    _smtp._tcp.srv.example.    SRV  1 1 2526 mx2.remote.example.
+    _smtp._tcp.none.example.   SRV  0 0 0 .
+    _smtp._tcp.empty.example.  SRV  5 1 2525 nohost.example.
+    _smtp._tcp.quiet.example.  SERVFAIL
+    quiet.example.       MX     10 mx1.remote.example.
+    wide.sub.example.    A      192.0.2.99
 """
 ROUTER = "d:\n driver = dnslookup\n transport = out\n"
 NO_HOSTS = "failed: all relevant MX records point to non-existent hosts"
@@ -174,3 +183,67 @@ def test_a_rerouted_address_keeps_its_local_part(ask: Route) -> None:
     more = " self = reroute: aonly.example\n local_part_prefix = real-\n"
     said = ask("mxself.example", f"{more} local_part_prefix_optional\n", local_part="Real-Bob")
     assert said[0].startswith("Real-Bob@aonly.example <- Real-Bob@mxself.example")
+
+
+@pytest.mark.parametrize(
+    ("domain", "more", "said"),
+    [
+        ("srv.example", "", "R=d T=out mx2.remote.example:2526 mx1.remote.example:2525"),
+        ("remote.example", "", "R=d T=out mx1.remote.example mx2.remote.example"),
+        ("aonly.example", "", "R=d T=out aonly.example"),
+        ("none.example", "", NO_SERVICE),
+        ("empty.example", "", NO_HOSTS),
+        ("quiet.example", "", "R=d deferred: host lookup did not complete"),
+        (
+            "quiet.example",
+            " srv_fail_domains = quiet.example\n",
+            "R=d T=out mx1.remote.example",
+        ),
+    ],
+)
+def test_services_come_first(ask: Route, domain: str, more: str, said: str) -> None:
+    assert ask(domain, f" check_srv = smtp\n{more}") == [f"x@{domain} {said}"]
+
+
+def test_equal_services_are_chosen_by_weight() -> None:
+    zone = "_smtp._tcp.w.test. SRV 1 0 25 a.test.\n_smtp._tcp.w.test. SRV 1 60000 25 b.test."
+    with dns.serving(zone) as server:
+        resolver = Resolver(Settings(servers=(server.place,)))
+        said = resolver.ask("_smtp._tcp.w.test", "SRV")
+        assert {exchangers._services(said)[0].name for _ in range(50)} == {"b.test"}
+
+
+@pytest.mark.parametrize(
+    ("domain", "said"),
+    [
+        ("wide", "x@wide.sub.example <- x@wide R=d T=out wide.sub.example"),
+        ("aonly", "x@aonly.example <- x@aonly R=d T=out aonly.example"),
+        ("nullmx", f"x@nullmx {NO_SERVICE}"),
+        ("aonly.example", "x@aonly.example R=d T=out aonly.example"),
+        ("nowhere", "x@nowhere failed: Unrouteable address"),
+    ],
+)
+def test_a_name_may_be_widened(ask: Route, domain: str, said: str) -> None:
+    assert ask(domain, " widen_domains = sub.example : example\n") == [said]
+
+
+def test_what_nobody_has_verified_may_not_do(ask: Route) -> None:
+    text = "x@remote.example R=d deferred: host lookup done insecurely"
+    assert ask("remote.example", " dnssec_require_domains = *\n") == [text]
+    text = "x@remote.example R=d T=out mx1.remote.example mx2.remote.example"
+    assert ask("remote.example", " dnssec_require_domains = other.example\n") == [text]
+
+
+def test_what_was_verified_may_do(route: Route) -> None:
+    with dns.serving(ZONE, secure=True) as server:
+        routers = ROUTER + " dnssec_require_domains = *\n"
+        for domain in ("remote.example", "aonly.example"):
+            (said,) = route(routers, f"x@{domain}", main=server.options)
+            assert said.startswith(f"x@{domain} R=d T=out")
+
+
+def test_signatures_are_asked_for_unless_they_are_not_wanted(route: Route) -> None:
+    with dns.serving(ZONE) as server:
+        route(ROUTER, "x@aonly.example", main=server.options)
+        route(ROUTER + " dnssec_request_domains =\n", "x@aonly.example", main=server.options)
+        assert server.flags() == ["DO", "DO", "DO", "", "", ""]

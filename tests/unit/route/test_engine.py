@@ -317,12 +317,7 @@ def test_a_file_is_looked_at_once_for_an_address(
 @pytest.mark.parametrize(
     ("driver", "option"),
     [
-        ("manualroute", "self = fail"),
-        ("manualroute", "ignore_target_hosts = 127.0.0.1"),
-        ("manualroute", "pass_on_timeout"),
-        ("dnslookup", "check_srv = smtp"),
-        ("dnslookup", "srv_fail_domains = *"),
-        ("dnslookup", "widen_domains = a.example"),
+        ("manualroute", "fallback_hosts = a.example"),
         ("dnslookup", "no_rewrite_headers"),
     ],
 )

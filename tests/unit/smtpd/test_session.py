@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -17,6 +17,7 @@ from mta.receive.ending import Stopped
 from mta.smtpd import session
 from mta.smtpd.dispatch import COMMANDS
 from mta.spool.writer import Incoming
+from tests.harness import dns
 from tests.unit.receive.conftest import ALICE, Post, post
 from tests.unit.smtp.test_wire import Script
 
@@ -247,3 +248,73 @@ def test_no_input_whatever_brings_a_session_down(post: Maker, seed: int) -> None
     assert all(line[:3].isdigit() for line in replies)
     files = [path.name for path in mail.input.iterdir()]
     assert len([name for name in files if name.endswith("-H")]) * 2 == len(files)
+
+
+NAMES = """
+    7.2.0.192.in-addr.arpa.   PTR  host.client.example.
+    host.client.example.      A    192.0.2.7
+    helo.client.example.      A    192.0.2.7
+    oracle.example.           A    127.0.0.1
+"""
+FROM = b"MAIL FROM:<a@b.example>\r\n"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[dns.Server]:
+    with dns.serving(NAMES) as running:
+        yield running
+
+
+def hello(mail: Post, name: str) -> list[str]:
+    """The replies to EHLO and MAIL."""
+    return hold(mail, b"EHLO " + name.encode() + b"\r\n", FROM)[1:3]
+
+
+@pytest.mark.parametrize("name", ["host.client.example", "[192.0.2.7]", "helo.client.example"])
+def test_a_client_that_must_be_what_it_says(
+    post: Maker, server: dns.Server, name: str
+) -> None:
+    mail = post(OPEN + server.options + "helo_verify_hosts = *\n")
+    assert codes(hello(mail, name)) == ["250", "250"]
+
+
+def test_a_client_that_is_somebody_else_is_refused(post: Maker, server: dns.Server) -> None:
+    mail = post(OPEN + server.options + "helo_verify_hosts = *\n")
+    assert hello(mail, "other.example") == [
+        "550 EHLO argument does not match calling host",
+        "503 HELO or EHLO required",
+    ]
+    assert (
+        'rejected "EHLO other.example" from host.client.example (other.example) [192.0.2.7]'
+        in mail.logged()[0]
+    )
+
+
+def test_a_client_whose_name_is_wanted_for_the_log(post: Maker, server: dns.Server) -> None:
+    mail = post(server.options + "host_lookup = *\nacl_smtp_rcpt = deny\n")
+    replies = hold(mail, b"EHLO x.example\r\n", FROM, b"RCPT TO:<u@local.example>\r\n")
+    assert codes(replies)[:4] == ["220", "250", "250", "550"]
+    assert "H=host.client.example (x.example) [192.0.2.7] F=<a@b.example>" in mail.logged()[0]
+
+
+def test_nobody_asks_for_names_that_are_not_needed(post: Maker, server: dns.Server) -> None:
+    before = server.asked()
+    mail = post(OPEN + server.options)
+    assert codes(hello(mail, "host.client.example")) == ["250", "250"]
+    assert server.asked() == before
+
+
+@pytest.mark.parametrize("name", ["mx.example", "[127.0.0.1]"])
+def test_a_client_that_takes_our_name_is_looked_up(
+    post: Maker, server: dns.Server, name: str
+) -> None:
+    mail = post(server.options + "acl_smtp_rcpt = deny\n")
+    hold(mail, b"EHLO " + name.encode() + b"\r\n", FROM, b"RCPT TO:<u@local.example>\r\n")
+    assert f"H=host.client.example ({name}) [192.0.2.7]" in mail.logged()[0]
+
+
+def test_a_list_that_cannot_be_read_now_ends_no_conversation(
+    post: Maker, server: dns.Server
+) -> None:
+    mail = post(OPEN + server.options + "helo_lookup_domains = /no/such/file\n")
+    assert codes(hello(mail, "x.example")) == ["250", "250"]

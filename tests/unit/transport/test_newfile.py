@@ -103,8 +103,7 @@ def test_a_mailstore_is_an_envelope_and_a_message(
     assert len(base) == len(given.message_id) + 12
     assert (box / message).read_bytes() == MESSAGE
     assert (box / envelope).read_text() == (
-        f"base {box}/{base}\nbob@example.com\nalice@example.org\ncarol@example.org\n"
-        "for \n"
+        f"base {box}/{base}\nbob@example.com\nalice@example.org\ncarol@example.org\nfor \n"
     )
 
 

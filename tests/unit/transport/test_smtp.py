@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from mta.base.errors import TempFail
+from mta.net.exchangers import Way
 from mta.route.api import Host
 from mta.transport.api import Outcome, Parcel, ParcelRecipient, Result
 from mta.transport.engine import Transport
@@ -646,14 +647,14 @@ def test_hosts_ports_and_interfaces_come_from_the_options(
     refused = OSError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
     servers.expect(refused, refused, refused)
     smtp = load(
-        "driver = smtp\nhosts = <; 192.0.2.1 ; [2001:db8::1]:2525 ; 192.0.2.2:26\n"
+        "driver = smtp\nhosts = <; 192.0.2.1 ; [2001:db8::1]:2525 ; 192.0.2.3:26\n"
         "port = 587\ninterface = <; 127.0.0.1 ; ::1\nallow_localhost\n"
     )
     deliver(smtp, replace(mail, hosts=()))
     assert servers.asked == [
         ("192.0.2.1", 587, "127.0.0.1"),
         ("2001:db8::1", 2525, "::1"),
-        ("192.0.2.2", 26, "127.0.0.1"),
+        ("192.0.2.3", 26, "127.0.0.1"),
     ]
 
 
@@ -676,24 +677,42 @@ def test_without_any_host_the_message_waits(
     assert outcome.text == "t1 transport called with no hosts set"
 
 
-@pytest.mark.parametrize("found", [[], TempFail("failed to lookup IP address for nowhere")])
+Finds = Callable[..., tuple[list[str], str, bool]]
+
+
+def finding(monkeypatch: pytest.MonkeyPatch, finds: Finds) -> None:
+    """Let hosts be found like this."""
+    monkeypatch.setattr("mta.match.search.addresses_for", finds)
+
+
+@pytest.mark.parametrize(
+    ("why", "told"),
+    [("", ""), ("lookup of A for nowhere: no answer", ": lookup of A for nowhere: no answer")],
+)
 def test_a_host_without_addresses_defers(
     smtp: Transport,
     mail: Parcel,
     deliver: Deliver,
     monkeypatch: pytest.MonkeyPatch,
-    found: list[str] | TempFail,
+    why: str,
+    told: str,
 ) -> None:
-    def addresses(name: str, seconds: float) -> list[str]:
-        if isinstance(found, TempFail):
-            raise found
-        return found
-
-    monkeypatch.setattr("mta.net.names.addresses", addresses)
+    finding(monkeypatch, lambda *what: ([], why, False))
     note, outcome = deliver(smtp, replace(mail, hosts=(Host("nowhere"),)))
     assert note.host_error
     assert outcome.result is Result.DEFER
-    assert outcome.text == "failed to lookup IP address for nowhere"
+    assert outcome.text == f"failed to lookup IP address for nowhere{told}"
+
+
+def test_a_resolver_that_cannot_be_asked_defers(
+    smtp: Transport, mail: Parcel, deliver: Deliver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*what: object) -> tuple[list[str], str, bool]:
+        raise TempFail("bad dns_servers")
+
+    finding(monkeypatch, fail)
+    outcome = deliver(smtp, replace(mail, hosts=(Host("mx"),)))[-1]
+    assert outcome.text == "failed to lookup IP address for mx: bad dns_servers"
 
 
 def test_all_addresses_of_a_host_are_tried_in_order(
@@ -703,12 +722,46 @@ def test_all_addresses_of_a_host_are_tried_in_order(
     deliver: Deliver,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(
-        "mta.net.names.addresses", lambda name, seconds: ["2001:db8::1", "192.0.2.1"]
-    )
+    finding(monkeypatch, lambda *what: (["2001:db8::1", "192.0.2.1"], "", False))
     servers.expect(OSError(errno.ENETUNREACH, "Network is unreachable"), ALL_OK)
     deliver(smtp, replace(mail, hosts=(Host("mx"),)))
     assert [address for address, _, _ in servers.asked] == ["2001:db8::1", "192.0.2.1"]
+
+
+@pytest.mark.parametrize(("option", "way"), [("", Way.EITHER), ("gethostbyname", Way.NAME)])
+def test_a_name_among_its_own_hosts_is_looked_up(
+    load: Load,
+    mail: Parcel,
+    servers: Servers,
+    deliver: Deliver,
+    monkeypatch: pytest.MonkeyPatch,
+    option: str,
+    way: Way,
+) -> None:
+    asked: list[tuple[str, Way]] = []
+
+    def find(ctx: object, name: str, rules: object, how: Way) -> tuple[list[str], str, bool]:
+        asked.append((name, how))
+        return ["192.0.2.1"], "", False
+
+    finding(monkeypatch, find)
+    servers.expect(ALL_OK)
+    smtp = load(f"driver = smtp\nhosts = relay.example::26\n{option}\n")
+    deliver(smtp, replace(mail, hosts=()))
+    assert asked == [("relay.example", way)]
+    assert servers.asked == [("192.0.2.1", 26, "")]
+
+
+@pytest.mark.parametrize(
+    ("option", "first"), [("", "192.0.2.1"), ("hosts_override", "192.0.2.9")]
+)
+def test_its_own_hosts_may_count_more_than_the_routers(
+    load: Load, mail: Parcel, servers: Servers, deliver: Deliver, option: str, first: str
+) -> None:
+    servers.expect(ALL_OK)
+    smtp = load(f"driver = smtp\nhosts = 192.0.2.9\n{option}\n")
+    deliver(smtp, mail)
+    assert [address for address, _, _ in servers.asked] == [first]
 
 
 @pytest.mark.parametrize("bad", ["a\r\nRCPT TO:<x@y>", "a\nb", "a\0b", "a>b"])
