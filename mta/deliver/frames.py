@@ -138,6 +138,7 @@ class OutcomeFrame:
     file: str = ""
     is_dsn_relayed: int = 0
     authenticated: str = ""
+    unread: int = 0
 
 
 def pack(message_id: str, left: int, outcome: Outcome) -> OutcomeFrame:
@@ -160,6 +161,7 @@ def pack(message_id: str, left: int, outcome: Outcome) -> OutcomeFrame:
         outcome.file,
         int(outcome.is_dsn_relayed),
         outcome.authenticated[:1000],
+        outcome.unread,
     )
 
 
@@ -185,4 +187,5 @@ def unpack(said: OutcomeFrame) -> Outcome:
         said.file,
         bool(said.is_dsn_relayed),
         said.authenticated,
+        said.unread,
     )

@@ -28,15 +28,17 @@ from dataclasses import dataclass, replace
 
 from mta.base import clock
 from mta.base.errors import MtaError, TempFail
+from mta.config.main.delivery import Delivery
 from mta.config.model import Configuration
-from mta.deliver import batch, notify, one_time, routing, skipped
+from mta.deliver import batch, notify, one_time, routing, skipped, thawing, warning
 from mta.deliver.batch import Batch, Whole
 from mta.deliver.bounce import Bouncer
-from mta.deliver.codes import BAD_TRANSPORT, UNKNOWN
+from mta.deliver.codes import BAD_TRANSPORT, LOCAL_ONLY, RETRY_BASE, UNKNOWN
 from mta.deliver.context import RETURNS, context_of, values_of
 from mta.deliver.item import Item, State
 from mta.deliver.outcome import Progress
-from mta.deliver.retry import Retry
+from mta.deliver.retry import Retry, manners_of
+from mta.deliver.steer import Steering, cancel
 from mta.deliver.workers import Job, Workers
 from mta.hints.retry import RetryHints
 from mta.log import events
@@ -59,6 +61,7 @@ DEFERRED = "deferred"
 FROZEN = "frozen"
 LOCKED = "locked"
 DAMAGED = "damaged"
+SKIPPED = "skipped"  # it was not what the queue run is for
 
 # In the log, of a failure that the sender asked not to be told of.
 _NOT_WANTED = "error ignored: RFC 3461 DSN, failure notify not requested"
@@ -80,6 +83,23 @@ class Report:
     next_try: float = 0.0
     destination: str = ""
     bounces: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """How an attempt is made.
+
+    `force` ignores retry times, `thaw` thaws; `queue_run` keeps all retry times.  In `only`, l
+    is for local deliveries only, i for messages that were never tried before.
+    """
+
+    force: bool = False
+    queue_run: bool = False
+    thaw: bool = False
+    only: str = ""
+
+
+USUALLY = How()
 
 
 Attempt = Generator[list[Job], Ended, Report]
@@ -112,7 +132,9 @@ class Deliverer:
         self.transports = transports
         self.tables = tables
         self.workers = workers
-        self.hints = hints or RetryHints(f"{spool.path}/db/retry.sqlite")
+        self.hints = hints or RetryHints(
+            f"{spool.path}/db/retry.sqlite", conf.queue.retry_data_expire
+        )
         self.rules = load_retry_rules(conf)
         self.bouncer = Bouncer(conf, spool, log, tables)
         self.under_way: dict[str, Attempt] = {}
@@ -121,9 +143,9 @@ class Deliverer:
         self._back: deque[Ended] = deque()  # ended, and not yet told to their attempts
         self._ended: list[Report] = []
 
-    def begin(self, message_id: str, *, force: bool = False, queue_run: bool = False) -> None:
-        """Try to deliver a message.  `force` ignores retry times and thaws it."""
-        attempt = self._attempt(message_id, force=force, queue_run=queue_run)
+    def begin(self, message_id: str, how: How = USUALLY) -> None:
+        """Try to deliver a message."""
+        attempt = self._attempt(message_id, how)
         self.under_way[message_id] = attempt
         self._go_on(message_id, None)
 
@@ -178,7 +200,7 @@ class Deliverer:
         else:
             self.under_way[message_id] = attempt
 
-    def _attempt(self, message_id: str, *, force: bool, queue_run: bool) -> Attempt:
+    def _attempt(self, message_id: str, how: How) -> Attempt:
         try:
             message = Message.open(self.spool, message_id)
         except SpoolError as error:
@@ -189,7 +211,7 @@ class Deliverer:
         if message is None:
             return self._not_ours(message_id)
         with message:
-            attempt = _Attempt(self, message, force=force, queue_run=queue_run)
+            attempt = _Attempt(self, message, how)
             return (yield from attempt.run())
 
     def _damaged(self, message_id: str, reason: str) -> Report:
@@ -215,14 +237,11 @@ class Deliverer:
 class _Attempt:
     """One attempt."""
 
-    def __init__(
-        self, deliverer: Deliverer, message: Message, *, force: bool, queue_run: bool
-    ) -> None:
+    def __init__(self, deliverer: Deliverer, message: Message, how: How) -> None:
         self.deliverer = deliverer
         self.message = message
         self.envelope = message.envelope
-        self.force = force
-        self.queue_run = queue_run
+        self.how = how
         self.now = clock.now()
         self.ctx = context_of(deliverer.conf, deliverer.tables, message)
         self.retry = Retry(
@@ -230,8 +249,8 @@ class _Attempt:
             deliverer.rules,
             deliverer.hints,
             self.now,
-            force=force,
-            queue_run=queue_run,
+            force=how.force,
+            queue_run=how.queue_run,
         )
         self.bounces: list[str] = []
         self.reported: list[notify.Success] = []
@@ -240,8 +259,10 @@ class _Attempt:
 
     def run(self) -> Attempt:
         """Do it."""
-        if self.envelope.is_frozen and not self._may_thaw():
-            return Report(self.message.id, FROZEN)
+        if "i" in self.how.only and not self.envelope.deliver_firsttime:
+            return Report(self.message.id, SKIPPED)
+        if self.envelope.is_frozen and (report := self._frozen()) is not None:
+            return report
         recipients = routing.remaining(self.envelope)
         done = self.envelope.nonrecipients
         self.routing = routing.route_all(
@@ -258,10 +279,29 @@ class _Attempt:
 
     # ---- 1: frozen messages
 
-    def _may_thaw(self) -> bool:
-        options = self.deliverer.conf.delivery
-        age = self.now - self.envelope.frozen_at
-        return self.force or 0 < options.auto_thaw < age
+    def _frozen(self) -> Report | None:
+        """What becomes of a frozen message; None if it is thawed now."""
+        log, message_id = self.deliverer.log, self.message.id
+        if thawing.has_timed_out(self._options, self.envelope, self.now):
+            steering = Steering(log, self.deliverer.bouncer, "timeout_frozen_after")
+            try:
+                bounces = cancel(steering, self.message)
+            except TempFail as error:
+                events.note(log, message_id, str(error))
+                return Report(message_id, FROZEN, self.now + SOON)
+            return Report(message_id, DONE, bounces=tuple(bounces))
+        if why := thawing.reason(self._options, self.envelope, self.now, forced=self.how.thaw):
+            events.note(log, message_id, f"Unfrozen by {why}")
+            return None
+        events.note(log, message_id, "Message is frozen")
+        return Report(message_id, FROZEN, thawing.due(self._options, self.envelope))
+
+    @property
+    def _options(self) -> Delivery:
+        return self.deliverer.conf.delivery
+
+    def _age(self) -> float:
+        return self.now - self.envelope.received_time
 
     # ---- 2: what routing decided
 
@@ -328,14 +368,22 @@ class _Attempt:
     def _remote(self, items: list[Item]) -> Part:
         if not items:
             return
+        if "l" in self.how.only:
+            for item in items:
+                item.set(State.DEFERRED, "remote deliveries suppressed", LOCAL_ONLY)
+                self.progress.log_deferred(item)
+            return
         transports = self.deliverer.transports
         groups = []
         for group in batch.remote_groups(transports, items, self.envelope.sender):
-            hosts = self.retry.hosts_left(group, group[0].hosts)
+            manners = manners_of(transports[group[0].transport])
+            hosts = self.retry.hosts_left(group, group[0].hosts, manners)
             if group[0].state is State.WAITING:
                 groups.append((group, hosts))
                 continue
             for item in group:
+                if item.note:
+                    events.note(self.deliverer.log, self.message.id, item.note)
                 if item.state is State.FAILED:
                     self.progress.log_failed(item)
                 else:
@@ -384,13 +432,13 @@ class _Attempt:
     def _fold(self, each: Batch, parcel: Parcel, outcomes: list[Outcome]) -> None:
         """Take in the outcomes of a parcel: hosts first, then what is done, then the rest."""
         notes = outcomes[: len(outcomes) - len(each.items)]
-        domain = each.items[0].address.domain
+        manners = manners_of(self.deliverer.transports[parcel.transport])
         hosts: list[str] = []
         for note in notes:
             if note.result is Result.DONE:
                 self.progress.log_remark(note.text)
                 continue
-            hosts.append(self.retry.host_failed(note, domain))
+            hosts.append(self.retry.host_failed(note, each.items[0], manners))
             self.progress.log_host(note)
         pairs = list(zip(each.items, outcomes[len(notes) :], strict=True))
         done: list[Item] = []
@@ -407,7 +455,7 @@ class _Attempt:
                 item.set(State.FAILED, outcome.text, outcome.code, outcome.status)
             else:
                 item.set(State.DEFERRED, outcome.text, outcome.code, outcome.status)
-                self.retry.delivery_failed(item, outcome, hosts)
+                self.retry.delivery_failed(item, outcome, hosts, manners)
         self.progress.done(done)
         for item, outcome in pairs:
             if item.state is State.DONE:
@@ -450,6 +498,30 @@ class _Attempt:
             events.note(self.deliverer.log, self.message.id, text)
         else:
             self.reported = successes
+
+    def _warn(self, items: list[Item]) -> int:
+        """Tell the sender that these wait, if it is time; how often he has been told."""
+        told = self.envelope.warning_count
+        count, delay = warning.due(self._options.delay_warning, self._age())
+        late = warning.wanted_by(items)
+        if not self.envelope.sender or count <= told or not late:
+            return told
+        if all(item.code <= RETRY_BASE for item in items):
+            return told  # nothing was tried
+        if why_not := warning.condition_holds(self.deliverer.conf, self.ctx):
+            if why_not != "no":
+                events.note(self.deliverer.log, self.message.id, why_not)
+            return told
+        to = warning.recipients(late, self.envelope.sender)
+        words = warning.in_words(delay, self._age())
+        try:
+            if to:
+                self.bounces.append(self.deliverer.bouncer.warn(self.message, to, late, words))
+        except TempFail as error:
+            text = f"cannot write a warning: {error}"
+            events.note(self.deliverer.log, self.message.id, text)
+            return told
+        return count
 
     def _bounce(self, items: list[Item]) -> None:
         """Tell the senders; what they cannot be told of stays, frozen.
@@ -502,22 +574,21 @@ class _Attempt:
 
     def _keep(self) -> Report:
         """Write down what is left, and say when to try it again."""
+        left = [item for item in self.routing.items if item.state is not State.DONE]
+        thawed = self.envelope.is_frozen and self.how.thaw
         envelope = replace(
             notify.reported(self.envelope, self.reported),
             nonrecipients=self.envelope.nonrecipients.union(self.progress.names),
             deliver_firsttime=False,
             frozen_at=int(self.now) if self.is_frozen else 0,
-            manual_thaw=self.envelope.manual_thaw or (self.envelope.is_frozen and self.force),
+            manual_thaw=self.envelope.manual_thaw or thawed,
+            warning_count=self.envelope.warning_count if self.is_frozen else self._warn(left),
         )
-        left = [item for item in self.routing.items if item.state is not State.DONE]
         envelope = one_time.settle(envelope, left)
         next_try = min(self._next_tries(left), default=self.now + SOON)
         try:
             if envelope != self.envelope or self.message.has_journal:
                 self.message.rewrite(envelope)
-            # Last: `remove` looks for this log only if -H says that there was an attempt.
-            if self.deliverer.conf.queue.message_logs:
-                self.progress.write_msglog(self.deliverer.spool)
         except MtaError as error:
             # The old -H and the journal still say the same together.
             events.note(self.deliverer.log, self.message.id, str(error))
@@ -525,9 +596,23 @@ class _Attempt:
         destination = left[0].address.domain if left else ""
         state = DEFERRED
         if self.is_frozen:
-            events.frozen(self.deliverer.log, self.message.id, self.freeze)
-            state, next_try = FROZEN, 0.0
+            self._say_frozen(left)
+            state, next_try = FROZEN, thawing.due(self._options, envelope)
+        # Last: `remove` looks for this log only if -H says that there was an attempt.
+        if self.deliverer.conf.queue.message_logs:
+            self.progress.write_msglog(self.deliverer.spool)
         return Report(self.message.id, state, next_try, destination, tuple(self.bounces))
+
+    def _say_frozen(self, left: list[Item]) -> None:
+        """Log that the message is frozen, and tell those who want to know: freeze_tell."""
+        words = events.frozen(self.deliverer.log, self.message.id, self.freeze)
+        self.progress.note(f"*** {words}")
+        try:
+            self.bounces += thawing.tell(
+                self.deliverer.bouncer, self._options, self.envelope, self.freeze, left
+            )
+        except TempFail as error:
+            events.note(self.deliverer.log, self.message.id, f"cannot tell: {error}")
 
     def _next_tries(self, items: list[Item]) -> Iterator[float]:
         for item in items:

@@ -107,6 +107,7 @@ class Outcome:
     file: str = ""  # what was written, where the log names it
     is_dsn_relayed: bool = False  # the next host has the wishes and makes the reports
     authenticated: str = ""  # as whom we were known there, for A=
+    unread: int = 0  # for how many seconds nobody has read a mailbox that is full
 
     def about(self, address: str) -> Outcome:
         """The same said of another recipient."""
