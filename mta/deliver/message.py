@@ -24,7 +24,7 @@ import os
 from collections import deque
 from collections.abc import Generator, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from mta.base import clock
 from mta.base.errors import MtaError, TempFail
@@ -37,6 +37,18 @@ from mta.deliver.codes import BAD_TRANSPORT, LOCAL_ONLY, RETRY_BASE, UNKNOWN
 from mta.deliver.context import RETURNS, context_of, values_of
 from mta.deliver.item import Item, State
 from mta.deliver.outcome import Progress
+from mta.deliver.report import (
+    DAMAGED,
+    DEFERRED,
+    DONE,
+    FROZEN,
+    GONE,
+    LOCKED,
+    SKIPPED,
+    USUALLY,
+    How,
+    Report,
+)
 from mta.deliver.retry import Retry, manners_of
 from mta.deliver.steer import Steering, cancel
 from mta.deliver.workers import Job, Workers
@@ -55,51 +67,13 @@ from mta.spool.reader import Message, set_aside
 from mta.transport.api import Outcome, Parcel, Result
 from mta.transport.engine import Transport
 
-GONE = "gone"  # there is no such message, or no more
-DONE = "done"
-DEFERRED = "deferred"
-FROZEN = "frozen"
-LOCKED = "locked"
-DAMAGED = "damaged"
-SKIPPED = "skipped"  # it was not what the queue run is for
-
 # In the log, of a failure that the sender asked not to be told of.
 _NOT_WANTED = "error ignored: RFC 3461 DSN, failure notify not requested"
 # When no retry rule says when to try again: trouble of our own, which passes.
 SOON = 300
-_CHUNK = 1 << 18
 
 
 Ended = tuple[Job, list[Outcome]]
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What came of an attempt: when to try again (0: never, or nobody knows), where to, and
-    the ids of bounces that wait for delivery now."""
-
-    message_id: str
-    state: str
-    next_try: float = 0.0
-    destination: str = ""
-    bounces: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class How:
-    """How an attempt is made.
-
-    `force` ignores retry times, `thaw` thaws; `queue_run` keeps all retry times.  In `only`, l
-    is for local deliveries only, i for messages that were never tried before.
-    """
-
-    force: bool = False
-    queue_run: bool = False
-    thaw: bool = False
-    only: str = ""
-
-
-USUALLY = How()
 
 
 Attempt = Generator[list[Job], Ended, Report]
@@ -300,9 +274,6 @@ class _Attempt:
     def _options(self) -> Delivery:
         return self.deliverer.conf.delivery
 
-    def _age(self) -> float:
-        return self.now - self.envelope.received_time
-
     # ---- 2: what routing decided
 
     def _routed(self) -> None:
@@ -388,7 +359,7 @@ class _Attempt:
                     self.progress.log_failed(item)
                 else:
                     self.progress.log_deferred(item)
-        whole = replace(self.whole(), is_8bit=_has_8bit(self.message))
+        whole = replace(self.whole(), is_8bit=batch.has_8bit(self.message))
         batches = batch.remote_batches(self.ctx, whole, transports, groups)
         most = max(1, self.deliverer.conf.queue.remote_max_parallel)
         yield from self._carry(batches, most)
@@ -502,7 +473,8 @@ class _Attempt:
     def _warn(self, items: list[Item]) -> int:
         """Tell the sender that these wait, if it is time; how often he has been told."""
         told = self.envelope.warning_count
-        count, delay = warning.due(self._options.delay_warning, self._age())
+        age = self.now - self.envelope.received_time
+        count, delay = warning.due(self._options.delay_warning, age)
         late = warning.wanted_by(items)
         if not self.envelope.sender or count <= told or not late:
             return told
@@ -513,7 +485,7 @@ class _Attempt:
                 events.note(self.deliverer.log, self.message.id, why_not)
             return told
         to = warning.recipients(late, self.envelope.sender)
-        words = warning.in_words(delay, self._age())
+        words = warning.in_words(delay, age)
         try:
             if to:
                 self.bounces.append(self.deliverer.bouncer.warn(self.message, to, late, words))
@@ -533,7 +505,7 @@ class _Attempt:
         for item in items:
             for twin in self.routing.twins.get(item, ()):
                 twin.share_fate(item)
-        for to, some in _by_sender(failed, self.envelope.sender):
+        for to, some in batch.by_sender(failed, self.envelope.sender):
             if to:
                 lines += self._bounce_to(to, some)
             elif self.envelope.sender or self._is_old_bounce():
@@ -628,25 +600,3 @@ def _give_up(items: list[Item], why: str) -> list[str]:
         shown = item.address.text + (f" <{parent.text}>" if parent else "")
         lines.append(f"{shown}: {why}")
     return lines
-
-
-def _by_sender(items: list[Item], sender: str) -> list[tuple[str, list[Item]]]:
-    groups: dict[str, list[Item]] = {}
-    for item in items:
-        groups.setdefault(batch.sender_of(item, sender), []).append(item)
-    return list(groups.items())
-
-
-def _has_8bit(message: Message) -> bool:
-    """True if the message has octets above 127, which the next host has to be told of."""
-    if any(not each.text.isascii() for each in message.envelope.headers):
-        return True
-    offset, end = message.body_offset, message.body_offset + message.body_size
-    while offset < end:
-        chunk = os.pread(message.data_fd, min(_CHUNK, end - offset), offset)
-        if not chunk:
-            return False
-        if not chunk.isascii():
-            return True
-        offset += len(chunk)
-    return False

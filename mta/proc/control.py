@@ -87,7 +87,7 @@ class Arrived:
 @frame("attempt")
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """Try to deliver this message; the rest is that of deliver.message.How."""
+    """Try to deliver this message; the rest is that of deliver.report.How."""
 
     message_id: str
     force: int
@@ -99,7 +99,7 @@ class Attempt:
 @frame("attempted")
 @dataclass(frozen=True, slots=True)
 class Attempted:
-    """What came of it.  `state` as in deliver.message.Report; `bounces` are new messages."""
+    """What came of it.  `state` as in deliver.report.Report; `bounces` are new messages."""
 
     message_id: str
     state: str
@@ -140,7 +140,7 @@ class Run:
     """Try everything that waits, or the messages `ids` in this order.
 
     `force`: 1 also what is not due, 2 of `ids` only the first; `thaw` also what is frozen;
-    `only` as in deliver.message.How; `options` are for the log.
+    `only` as in deliver.report.How; `options` are for the log.
     """
 
     force: int

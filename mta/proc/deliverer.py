@@ -24,7 +24,8 @@ from dataclasses import dataclass
 
 from mta.base import clock
 from mta.deliver.asking import AskedFiles
-from mta.deliver.message import Deliverer, How, Report
+from mta.deliver.message import Deliverer
+from mta.deliver.report import How, Report
 from mta.deliver.workers import Workers
 from mta.lookup.api import Tables
 from mta.proc import roles

@@ -13,7 +13,8 @@ from mta.base.errors import Where
 from mta.config.line import Line
 from mta.config.load import parse
 from mta.config.model import Configuration
-from mta.deliver.message import Deliverer, How, Report
+from mta.deliver.message import Deliverer
+from mta.deliver.report import How, Report
 from mta.deliver.workers import Job, Workers
 from mta.hints.retry import RetryHints
 from mta.log.sink import Log, open_log

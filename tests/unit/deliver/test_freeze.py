@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mta.deliver import freeze
-from mta.deliver.message import Report
+from mta.deliver.report import Report
 from mta.spool.reader import Message
 from tests.unit.deliver.conftest import NOW, House
 

@@ -11,7 +11,7 @@ import pytest
 
 from mta.base.errors import TempFail
 from mta.deliver import outcome as outcome_module
-from mta.deliver.message import Report
+from mta.deliver.report import Report
 from mta.spool.envelope import DSN_NEVER, Recipient
 from mta.spool.reader import Message
 from mta.transport.api import Outcome, Parcel, Result

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from mta.base import clock
-from mta.deliver.message import USUALLY, Deliverer, How, Report
 from mta.deliver.message import Attempt as Attempting
+from mta.deliver.message import Deliverer
+from mta.deliver.report import USUALLY, How, Report
 from mta.proc import deliverer
 from mta.proc.control import Attempt, Attempted
 from mta.unix import frames
