@@ -28,7 +28,6 @@ from dataclasses import replace
 
 from mta.base import clock
 from mta.base.errors import MtaError, TempFail
-from mta.config.main.delivery import Delivery
 from mta.config.model import Configuration
 from mta.deliver import batch, notify, one_time, routing, skipped, thawing, warning
 from mta.deliver.batch import Batch, Whole
@@ -226,6 +225,7 @@ class _Attempt:
             force=how.force,
             queue_run=how.queue_run,
         )
+        self._options = deliverer.conf.delivery
         self.bounces: list[str] = []
         self.reported: list[notify.Success] = []
         self.freeze = ""  # why the message is frozen now
@@ -269,10 +269,6 @@ class _Attempt:
             return None
         events.note(log, message_id, "Message is frozen")
         return Report(message_id, FROZEN, thawing.due(self._options, self.envelope))
-
-    @property
-    def _options(self) -> Delivery:
-        return self.deliverer.conf.delivery
 
     # ---- 2: what routing decided
 
@@ -490,8 +486,7 @@ class _Attempt:
             if to:
                 self.bounces.append(self.deliverer.bouncer.warn(self.message, to, late, words))
         except TempFail as error:
-            text = f"cannot write a warning: {error}"
-            events.note(self.deliverer.log, self.message.id, text)
+            events.note(self.deliverer.log, self.message.id, f"no warning: {error}")
             return told
         return count
 
