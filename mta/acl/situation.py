@@ -56,6 +56,7 @@ class MessageEffects:
     add_headers: list[AddedHeader] = field(default_factory=list)
     remove_headers: list[str] = field(default_factory=list)
     freeze: bool = False
+    freeze_tell: bool = True
     queue_only: bool = False
     local_fixups: bool = True
     submission: Submission | None = None

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from mta.base import clock
 from mta.base.errors import ConfigError
 from mta.base.text import one_line, to_text
-from mta.cli import place
+from mta.cli import inspection, place
 from mta.cli.options import Request
 from mta.cli.say import as_it_is, complain
 from mta.config import load
@@ -57,6 +57,8 @@ def run(name: str, request: Request) -> int:
     """The modes -bt, -bv and -bvs; the exit code is 2 if one fails, 1 if one must wait."""
     try:
         conf = load.load(*place.configuration(request.config, request.macros))
+        if not inspection.may_inspect(conf):
+            return complain(name, inspection.NOT_ADMIN, 1)
         prepare(conf)
         servers.check(conf)
         tester = Tester(conf, PURPOSES[request.mode], request.sender or "")
@@ -81,7 +83,7 @@ def _asked() -> Iterator[str]:
         yield to_text(line).rstrip("\n")
 
 
-def _become_owner(conf: Configuration) -> Files:
+def become_owner(conf: Configuration) -> Files:
     """Give up root: addresses lead to look-ups, and these to what others wrote.
 
     The files of users are then looked at by asking a process that can still become them.
@@ -119,7 +121,7 @@ class Tester:
         self.seen: set[str] = set()
         if purpose is Purpose.TEST:
             self.routers.show(self.shown)
-        self.routers.look_through(_become_owner(conf))
+        self.routers.look_through(become_owner(conf))
 
     def shown(self, line: str) -> None:
         """What a router has to say when it runs: debug_print."""

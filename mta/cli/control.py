@@ -13,7 +13,17 @@ from collections.abc import Iterator
 from types import TracebackType
 
 from mta.base.errors import MtaError, ProtocolError, describe
-from mta.proc.control import ANSWERS, Denied, Done, StatusIs, Waiting
+from mta.proc.control import (
+    ANSWERS,
+    AskWhy,
+    Denied,
+    Done,
+    KnownFailure,
+    StatusIs,
+    Steer,
+    Steered,
+    Waiting,
+)
 from mta.unix import frames
 
 CONNECT_SECONDS = 5.0
@@ -65,7 +75,7 @@ class Control:
                 if isinstance(received.message, Denied):
                     raise Refused(received.message.reason)
                 yield received.message
-                if isinstance(received.message, Done | StatusIs):
+                if isinstance(received.message, Done | StatusIs | Steered):
                     return
         except OSError as error:
             reason = describe(error)
@@ -82,6 +92,17 @@ class Control:
     def count(self, request: object) -> int:
         """Have something done; how many messages it concerned."""
         return sum(each.count for each in self._answers(request) if isinstance(each, Done))
+
+    def steered(self, request: Steer) -> Steered:
+        """What came of something that was to be done with a message."""
+        for each in self._answers(request):
+            if isinstance(each, Steered):
+                return each
+        raise Unreachable("the daemon gave another answer than asked for")
+
+    def failures(self) -> list[KnownFailure]:
+        """What the daemon knows of failures."""
+        return [each for each in self._answers(AskWhy()) if isinstance(each, KnownFailure)]
 
     def status(self, request: object) -> StatusIs:
         """How the daemon is."""

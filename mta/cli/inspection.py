@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 
-from mta.base.errors import ConfigError, ExpansionFail, TempFail, Where
+from mta.base.errors import ConfigError, ExpansionFail, MtaError, TempFail, Where
 from mta.base.registry import suggestion
 from mta.base.text import one_line, to_text
 from mta.cli import place
@@ -25,9 +25,12 @@ from mta.expand.context import Context
 from mta.expand.run import expand
 from mta.lookup.api import Tables
 from mta.match.check import GRAMMARS
+from mta.unix import users
 
 # The conditions match_domain and its relatives are declared where lists are.
 assert GRAMMARS
+
+NOT_ADMIN = "those command-line flags are set to require admin"
 FROM_TERMINAL = Where("command line", 1)
 
 
@@ -37,8 +40,13 @@ def run(name: str, request: Request) -> int:
         if request.mode == "daemon":
             return _daemon(name, request)
         conf = load.load(*place.configuration(request.config, request.macros))
+        if not may_inspect(conf):
+            return complain(name, NOT_ADMIN, 1)
         if request.mode == "expand":
-            return _expand_all(conf, request.operands)
+            ctx = about(conf, request.about) if request.about else Context(conf, Tables())
+            if ctx is None:
+                return complain(name, f"Failed to load message {request.about}", 1)
+            return _expand_all(ctx, request.operands)
         sys.stdout.writelines(f"{line}\n" for line in shown(conf, request.operands))
     except (ConfigError, place.Unplaced) as error:
         return complain(name, str(error), os.EX_CONFIG)
@@ -100,21 +108,52 @@ def _block(kind: str, each: Block, *, admin: bool) -> Iterator[str]:
     return settings.block(each, admin=admin, secret=secret)
 
 
-def _expand_all(conf: Configuration, texts: Sequence[str]) -> int:
+def may_inspect(conf: Configuration) -> bool:
+    """False if commandline_checks_require_admin is set and the caller is no administrator."""
+    local = conf.local
+    if not local.commandline_checks_require_admin or place.may_start(
+        conf.queue.spool_directory
+    ):
+        return True
+    return users.is_in(os.geteuid(), local.admin_groups.text if local.admin_groups else "")
+
+
+def about(conf: Configuration, message_id: str) -> Context | None:
+    """What expansions may speak of where they are about a message that waits."""
+    from mta.cli.mailq import open_spool
+    from mta.deliver.context import context_of
+    from mta.spool.ids import is_id
+    from mta.spool.reader import Message
+
+    if not is_id(message_id):
+        raise ConfigError(None, f"malformed message id {message_id} after -Mset option")
+    try:
+        message = Message.open(open_spool(conf.queue.spool_directory), message_id, lock=False)
+    except (MtaError, OSError):
+        message = None
+    return None if message is None else context_of(conf, Tables(), message)
+
+
+def _expand_all(ctx: Context, texts: Sequence[str]) -> int:
     as_it_is()
     source = texts or (to_text(line).rstrip("\n") for line in sys.stdin.buffer)
     for text in source:
-        sys.stdout.write(f"{one_line(expanded(conf, text))}\n")
+        sys.stdout.write(f"{one_line(expanded_in(ctx, text))}\n")
     return os.EX_OK
 
 
 def expanded(conf: Configuration, text: str) -> str:
     """What a string becomes, or "Failed: " and why."""
+    return expanded_in(Context(conf, Tables()), text)
+
+
+def expanded_in(ctx: Context, text: str) -> str:
+    """The same, where there is something to speak of."""
     unexpanded = template(text, FROM_TERMINAL)
     if (error := compile_template(unexpanded)) is not None:
         return f"Failed: {error.reason}"
     try:
-        return expand(Context(conf, Tables()), unexpanded)
+        return expand(ctx, unexpanded)
     except (ExpansionFail, TempFail) as failed:
         return f"Failed: {failed.text}"
 

@@ -29,6 +29,7 @@ class Entry:
     running: bool = False
     recipients: tuple[str, ...] = ()  # that must still get it
     delivered: tuple[str, ...] = ()
+    generated: tuple[str, ...] = ()  # delivered, and not in the envelope: aliases made them
 
 
 def from_frames(answers: Iterable[Waiting]) -> list[Entry]:
@@ -45,12 +46,14 @@ def from_frames(answers: Iterable[Waiting]) -> list[Entry]:
             bool(part.running),
             part.recipients,
             part.delivered,
+            part.generated,
         )
         if (first := found.get(part.message_id)) is not None:
             entry = replace(
                 first,
                 recipients=first.recipients + entry.recipients,
                 delivered=first.delivered + entry.delivered,
+                generated=first.generated + entry.generated,
             )
         found[part.message_id] = entry
     return list(found.values())
@@ -75,6 +78,7 @@ def from_spool(spool: Spool) -> Iterator[Entry]:
 def _entry(message: Message) -> Entry:
     envelope = message.envelope
     done = envelope.nonrecipients
+    known = {to.address for to in envelope.recipients}
     return Entry(
         message.id,
         envelope.sender,
@@ -83,6 +87,7 @@ def _entry(message: Message) -> Entry:
         frozen=envelope.is_frozen,
         recipients=tuple(to.address for to in envelope.remaining),
         delivered=tuple(to.address for to in envelope.recipients if to.address in done),
+        generated=tuple(sorted(done - known)),
     )
 
 
@@ -115,7 +120,9 @@ def size(octets: int) -> str:
     return f"{(octets + (1 << 19)) >> 20:4d}M"
 
 
-def lines(entry: Entry, now: float, *, delivered: bool = True) -> Iterator[str]:
+def lines(
+    entry: Entry, now: float, *, delivered: bool = True, generated: bool = False
+) -> Iterator[str]:
     """The lines of one message in Exim's listing, with the empty one at the end."""
     frozen = " *** frozen ***" if entry.frozen else ""
     what = f"{age(now - entry.received)} {size(entry.size)} {entry.message_id}"
@@ -123,4 +130,6 @@ def lines(entry: Entry, now: float, *, delivered: bool = True) -> Iterator[str]:
     if delivered:
         yield from (f"        D {one_line(address)}" for address in entry.delivered)
     yield from (f"          {one_line(address)}" for address in entry.recipients)
+    if generated:
+        yield from (f"       +D {one_line(address)}" for address in entry.generated)
     yield ""

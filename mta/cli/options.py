@@ -57,6 +57,7 @@ class Request:
     """What a command line asks for."""
 
     __slots__ = (
+        "about",
         "background",
         "config",
         "delivery",
@@ -71,6 +72,8 @@ class Request:
         "macros",
         "mode",
         "operands",
+        "queue_flags",
+        "selection",
         "sender",
         "suppress_fixups",
         "verbose",
@@ -90,6 +93,9 @@ class Request:
         self.config = ""
         self.macros: list[str] = []
         self.interval = ""
+        self.queue_flags = ""  # of -q: some of q i f ff l
+        self.selection: tuple[str, str] | None = None  # -R, -Sf … and the text
+        self.about = ""  # the message of -Mset
         self.verbose = False
         self.background = False
         self.later = ""  # an option that is known but does nothing yet
@@ -110,6 +116,25 @@ def _mode(flag: str, mode: str, text: str, who: str = ANYBODY) -> Row:
     return Row(flag, "mode", mode, text, who)
 
 
+def _selecting(letter: str, where: str) -> list[Row]:
+    """The options that run the queue for some messages only."""
+    rows = []
+    for how, means in (
+        ("", "with the text in {}"),
+        ("f", "the same, due or not"),
+        ("ff", "the same, frozen or not"),
+        ("r", "with {} that the regular expression matches"),
+        ("rf", "the same, due or not"),
+        ("rff", "the same, frozen or not"),
+    ):
+        text = f"Try messages {means.format(where)}."
+        flag = f"-{letter}{how}"
+        # Sendmail's -R is an option for sending, declared there.
+        if flag != "-R":
+            rows.append(Row(f"{flag} TEXT", "selection", "", text, ADMINISTRATOR))
+    return rows
+
+
 SENDING = (
     _mode("-bm", "submit", "Take a message from standard input; this is the default."),
     Row("-t", "from_headers", True, "Send to whom To:, Cc: and Bcc: name."),
@@ -127,26 +152,54 @@ SENDING = (
     Row("-odq", "delivery", "queue", "Only queue; a queue run will deliver."),
     Row("-odqs", "delivery", "queue", "Only queue what is for other hosts."),
     Row("-G", "suppress_fixups", True, "Add no missing headers."),
-    Row("-R full|hdrs", "dsn_ret", "", "How much a bounce returns."),
+    Row(
+        "-R TEXT",
+        "selection",
+        "",
+        "full or hdrs, for what bounces return; without recipients, try messages with the "
+        "text in a recipient.",
+    ),
     Row("-N WHEN", "dsn_notify", "", "never, or some of success,failure,delay."),
     Row("-V ID", "dsn_envid", "", "An id of the sender's own for reports, in xtext."),
     _mode("-bs", "smtp", "Speak SMTP on standard input and output."),
 )
 
 QUEUE = (
-    _mode("-bp", "list", "List the queue, as mailq does.", ADMINISTRATOR),
-    _mode("-bpc", "count", "Print how many messages are queued.", ADMINISTRATOR),
-    _mode("-bpr", "list-unsorted", "List the queue in no order.", ADMINISTRATOR),
-    _mode("-bpu", "list-undelivered", "List it without delivered recipients.", ADMINISTRATOR),
-    _mode("-bpi", "list-ids", "List the ids only.", ADMINISTRATOR),
-    Row("-q[TIME]", "run", "", "Try everything that is due, as runq does.", ADMINISTRATOR),
-    _mode("-qf", "run-all", "Try everything, due or not.", ADMINISTRATOR),
-    _mode("-qff", "run-frozen", "Try everything, frozen messages too.", ADMINISTRATOR),
+    _mode("-bp", "list", "List the queue, as mailq does; or the messages whose ids follow."),
+    _mode("-bpc", "count", "Print how many messages are queued."),
+    _mode("-bpa", "list-all", "List it with the addresses made by aliases."),
+    _mode("-bpu", "list-undelivered", "List it without delivered recipients."),
+    _mode("-bpi", "list-ids", "List the ids only."),
+    _mode("-bpr", "list-unsorted", "List it in no order."),
+    _mode("-bpra", "list-all-unsorted", "As -bpa, in no order."),
+    _mode("-bpru", "list-undelivered-unsorted", "As -bpu, in no order."),
+    _mode("-bpri", "list-ids-unsorted", "As -bpi, in no order."),
+    Row(
+        "-q[WHAT]",
+        "run",
+        "",
+        "Try everything that is due, as runq does; from one id to another, if they follow. "
+        "WHAT is a time for -bd, or some of these in this order: q two passes, i new ones, "
+        "f all or ff frozen ones too, l local deliveries only.",
+        ADMINISTRATOR,
+    ),
+    *_selecting("R", "a recipient"),
+    *_selecting("S", "the sender"),
     _mode("-M", "retry", "Try the messages whose ids follow, now.", ADMINISTRATOR),
+    _mode("-Mc", "retry-due", "Try them if they are due.", ADMINISTRATOR),
+    _mode("-Mf", "freeze", "Freeze the messages whose ids follow.", ADMINISTRATOR),
+    _mode("-Mt", "thaw", "Thaw the messages whose ids follow.", ADMINISTRATOR),
+    _mode("-Mg", "give_up", "Bounce the messages whose ids follow.", ADMINISTRATOR),
     _mode("-Mrm", "remove", "Remove the messages whose ids follow.", ADMINISTRATOR),
+    _mode("-Mmad", "mark_all", "Let all recipients count as delivered.", ADMINISTRATOR),
+    _mode("-Mmd", "mark_delivered", "ID, and addresses that are done.", ADMINISTRATOR),
+    _mode("-Mar", "add_recipients", "ID and addresses to add.", ADMINISTRATOR),
+    _mode("-Mes", "change_sender", "ID and the new sender, <> for none.", ADMINISTRATOR),
     _mode("-Mvh", "view-header", "Show the envelope and headers of a message.", ADMINISTRATOR),
     _mode("-Mvb", "view-body", "Show the body of a message.", ADMINISTRATOR),
     _mode("-Mvl", "view-log", "Show the log of a message.", ADMINISTRATOR),
+    _mode("-Mvc", "view-copy", "Show a message as it came.", ADMINISTRATOR),
+    Row("-Mset ID", "about", "", "With -be: expand with its values.", ADMINISTRATOR),
 )
 
 OTHER = (
@@ -197,41 +250,19 @@ LATER = (
     _later("-bf[FILE]", "Try a filter."),
     _later("-bF FILE", "Try a system filter."),
     _later("-bw[TIME]", "Wait for connections under inetd."),
-    _later("-bpa", "List the queue with generated addresses.", ADMINISTRATOR),
-    _later("-bpra", "The same in no order.", ADMINISTRATOR),
-    _later("-bpru", "List what is not delivered in no order.", ADMINISTRATOR),
-    _later("-bpri", "List ids in no order.", ADMINISTRATOR),
     _later("-bI:[WHAT]", "Say what is built in."),
     _later("-bnq", "Do not qualify addresses."),
     _later("-bmalware FILE", "Try the malware scanner.", ADMINISTRATOR),
     _later("-d[WHAT]", "Debugging output.", ADMINISTRATOR),
     _later("-E[ID]", "The message is a bounce."),
-    _later("-Mc", "Try messages that are due.", ADMINISTRATOR),
-    _later("-Mf", "Freeze messages.", ADMINISTRATOR),
-    _later("-Mt", "Thaw messages.", ADMINISTRATOR),
-    _later("-Mg", "Give messages up.", ADMINISTRATOR),
     _later("-MG QUEUE", "Move messages to another queue.", ADMINISTRATOR),
-    _later("-Mar", "Add recipients to a message.", ADMINISTRATOR),
-    _later("-Mes", "Change the sender of a message.", ADMINISTRATOR),
-    _later("-Mmad", "Mark all recipients delivered.", ADMINISTRATOR),
-    _later("-Mmd", "Mark recipients delivered.", ADMINISTRATOR),
-    _later("-Mvc", "Show a whole message.", ADMINISTRATOR),
-    _later("-Mset ID", "Expand with the values of a message.", ADMINISTRATOR),
     _later("-oM[WHAT]", "Pretend where a message comes from.", TRUSTED),
     _later("-oX ADDRESSES", "Where the daemon listens.", ADMINISTRATOR),
     _later("-oP FILE", "The daemon's pid file.", ADMINISTRATOR),
     _later("-oPX", "Remove the daemon's pid file.", ADMINISTRATOR),
     _later("-oY", "No notifier socket.", ADMINISTRATOR),
     _later("-p[PROTOCOL]", "How the message was received.", TRUSTED),
-    _later("-qq[WHAT]", "Queue runs in two passes.", ADMINISTRATOR),
-    _later("-qi[WHAT]", "Queue runs for new messages.", ADMINISTRATOR),
-    _later("-ql[WHAT]", "Queue runs for local deliveries.", ADMINISTRATOR),
-    _later("-qR TEXT", "Queue runs for some recipients.", ADMINISTRATOR),
-    _later("-qS TEXT", "Queue runs for some senders.", ADMINISTRATOR),
     _later("-qG[NAME]", "Runs of a named queue.", ADMINISTRATOR),
-    _later("-Rf TEXT", "Run the queue for some recipients.", ADMINISTRATOR),
-    _later("-S TEXT", "Run the queue for some senders.", ADMINISTRATOR),
-    _later("-Sf TEXT", "The same, due or not.", ADMINISTRATOR),
     _later("-tls-on-connect", "TLS from the first octet."),
     _later("-Tqt TIME", "Pretend that time has passed.", ADMINISTRATOR),
     _later("-z TEXT", "Write a line to the log.", ADMINISTRATOR),
@@ -289,7 +320,23 @@ def parse(name: str, arguments: list[str]) -> Request:
                     f"option {row.flag} needs an argument: {row.flag} {row.shown}"
                 )
             _apply(request, row, argument)
+    _settle_selection(request)
     return request
+
+
+def _settle_selection(request: Request) -> None:
+    """Tell Sendmail's -R, which goes with a message, from Exim's, which runs the queue."""
+    if request.selection is None:
+        return
+    flag, text = request.selection
+    sends = request.mode == "submit" and (request.operands or request.from_headers)
+    if flag.startswith("-R") and sends:
+        wanted = flag[2:] + text  # -Rfull has been read as -Rf ull
+        if wanted not in ("full", "hdrs"):
+            raise UsageError(f"option -R takes full|hdrs, not {wanted!r}")
+        request.dsn_ret, request.selection = wanted, None
+    elif request.mode in ("submit", "run"):
+        request.mode = "run"
 
 
 def _find(word: str) -> tuple[Row, str | None]:
@@ -312,7 +359,12 @@ def _fits(row: Row, argument: str) -> bool:
         return argument in row.shown.split("|")
     if row.shown == "COUNT":
         return set(argument) <= _DIGITS
-    return row.flag != "-q" or argument[:1] in _DIGITS
+    return row.flag != "-q" or argument[:1] in _DIGITS or _is_queue_flags(argument)
+
+
+def _is_queue_flags(text: str) -> bool:
+    rest = text.removeprefix("q").removeprefix("i").removeprefix("f").removeprefix("f")
+    return rest in ("", "l")
 
 
 def _meant(word: str) -> str:
@@ -329,10 +381,12 @@ def _apply(request: Request, row: Row, argument: str) -> None:
         request.from_headers, request.dots_end = True, False
     elif row.sets == "macros":
         request.macros.append(argument)
-    elif row.sets == "run" and argument:
+    elif row.sets == "run" and argument[:1] in _DIGITS and argument:
         request.interval = argument
     elif row.sets == "run":
-        request.mode = "run"
+        request.mode, request.queue_flags = "run", argument
+    elif row.sets == "selection":
+        request.selection = (row.flag, argument)
     elif row.sets == "later":
         request.later = request.later or row.flag
     elif row.sets:

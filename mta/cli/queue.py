@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 
 import click
 
 from mta.base import clock
+from mta.base.errors import MtaError
 from mta.base.text import one_line, to_text
-from mta.cli import control, listing, mailq, output
-from mta.proc.control import Remove, Retry, Status
+from mta.cli import control, listing, mailq, output, place
+from mta.cli.why import why
+from mta.proc.control import Retry, Status, Steer
+from mta.spool.ids import is_id
 from mta.spool.reader import Message
 
 
@@ -23,8 +27,12 @@ def queue() -> None:
     Examples:
       mta queue list                     what waits, and until when
       mta queue show 1xVW5F-000000000tB-2FH8
+      mta queue why 1xVW5F-000000000tB-2FH8   until when, and what to do
       mta queue retry --all              try everything now
     """
+
+
+queue.add_command(why)
 
 
 @queue.command("list")
@@ -94,7 +102,7 @@ def show(
     config: str, macros: tuple[str, ...], json_: bool, body: bool, message_id: str
 ) -> None:
     """Show one message: envelope, headers, and the log of what was tried."""
-    mailq.checked([message_id])
+    _checked([message_id])
     path = output.spool_of(config, macros)
     spool = mailq.open_spool(path)
     message = Message.open(spool, message_id, lock=False)
@@ -106,7 +114,7 @@ def show(
         facts = _facts(message)
         facts["log"] = _text(mailq.content(path, "view-log", message_id))
         if body:
-            facts["body"] = _text(mailq.content(path, "view-body", message_id))
+            facts["body"] = _text(mailq.content(path, "body", message_id))
     if json_:
         output.as_json(facts)
     else:
@@ -163,7 +171,18 @@ def retry(
     config: str, macros: tuple[str, ...], all_: bool, message_ids: tuple[str, ...]
 ) -> None:
     """Try messages now, due or not, frozen or not."""
-    _for_each(output.spool_of(config, macros), message_ids, all_=all_, verb=Retry)
+    spool = output.spool_of(config, macros)
+    message_ids = _chosen(spool, message_ids, all_=all_)
+    refused = 0
+    for message_id in message_ids:
+        with control.Control(spool) as asked:
+            try:
+                asked.count(Retry(message_id))
+            except control.Refused as error:
+                known = message_id in str(error)
+                output.note(str(error) if known else f"{message_id}: {error}")
+                refused += 1
+    _tell("Trying", len(message_ids), refused)
 
 
 @queue.command()
@@ -179,33 +198,71 @@ def remove(
     message_ids: tuple[str, ...],
 ) -> None:
     """Remove messages for good.  Nobody is told: no bounce is sent."""
-    spool = output.spool_of(config, macros)
     if all_ and not yes:
         click.confirm("Remove every message that waits, without a bounce?", abort=True)
-    _for_each(spool, message_ids, all_=all_, verb=Remove)
+    _steer("remove", "Removed", config, macros, message_ids, all_=all_)
 
 
-def _for_each(
-    spool: str,
+@queue.command()
+@output.placed
+@click.argument("message_ids", metavar="ID...", nargs=-1)
+def freeze(config: str, macros: tuple[str, ...], message_ids: tuple[str, ...]) -> None:
+    """Freeze messages: they are not tried until somebody thaws them."""
+    _steer("freeze", "Frozen", config, macros, message_ids)
+
+
+@queue.command()
+@output.placed
+@click.argument("message_ids", metavar="ID...", nargs=-1)
+def thaw(config: str, macros: tuple[str, ...], message_ids: tuple[str, ...]) -> None:
+    """Thaw frozen messages: they are tried again."""
+    _steer("thaw", "Thawed", config, macros, message_ids)
+
+
+@queue.command("give-up")
+@output.placed
+@click.argument("message_ids", metavar="ID...", nargs=-1)
+def give_up(config: str, macros: tuple[str, ...], message_ids: tuple[str, ...]) -> None:
+    """Give messages up: they are returned to their senders."""
+    _steer("give_up", "Given up", config, macros, message_ids)
+
+
+def _checked(ids: Sequence[str]) -> Sequence[str]:
+    """The ids, if each of them is one.  Raises MtaError."""
+    if not ids:
+        raise MtaError("no message id; mailq shows them")
+    for message_id in ids:
+        if not is_id(message_id):
+            raise MtaError(f"{message_id!r} is not a message id; mailq shows them")
+    return ids
+
+
+def _chosen(spool: str, message_ids: tuple[str, ...], *, all_: bool) -> tuple[str, ...]:
+    if all_:
+        return tuple(entry.message_id for entry in mailq.entries(spool))
+    return tuple(_checked(message_ids))
+
+
+def _steer(
+    action: str,
+    done: str,
+    config: str,
+    macros: tuple[str, ...],
     message_ids: tuple[str, ...],
     *,
-    all_: bool,
-    verb: type[Retry] | type[Remove],
+    all_: bool = False,
 ) -> None:
-    if all_:
-        message_ids = tuple(entry.message_id for entry in mailq.entries(spool))
-    else:
-        mailq.checked(message_ids)
-    refused = 0
-    for message_id in message_ids:
-        with control.Control(spool) as asked:
-            try:
-                asked.count(verb(message_id))
-            except control.Refused as error:
-                known = message_id in str(error)
-                output.note(str(error) if known else f"{message_id}: {error}")
-                refused += 1
-    done = len(message_ids) - refused
-    click.echo(f"{'Removed' if verb is Remove else 'Trying'} {done} of {len(message_ids)}.")
+    found = place.find(config, list(macros))
+    message_ids = _chosen(found.spool, message_ids, all_=all_)
+    orders = [Steer(action, message_id) for message_id in message_ids]
+    answers = mailq.steered(found, orders) if orders else []
+    for answer in answers:
+        if answer.failed:
+            output.note(answer.said)
+    _tell(done, len(orders), sum(answer.failed for answer in answers))
+
+
+def _tell(done: str, count: int, refused: int) -> None:
+    click.echo(f"{done} {count - refused} of {count}.")
     if refused:
         raise click.exceptions.Exit(1)

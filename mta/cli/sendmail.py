@@ -60,6 +60,8 @@ def _check(name: str, request: Request) -> None:
         raise UsageError(f"option {request.later} is Exim's and is not there yet")
     if request.interval and request.mode != "daemon":
         raise UsageError("option -q with a time belongs to -bd; without one it runs the queue")
+    if request.about and request.mode != "expand":
+        raise UsageError("option -Mset goes with -be")
     if request.mode == "submit" and not request.operands and not request.from_headers:
         raise UsageError(f"no recipients; name them, or use -t. Try: {name} --help")
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from functools import lru_cache
 
 from mta.base.errors import ConfigError, Where
-from mta.base.text import SPACES, is_number, lower, upper
+from mta.base.text import BLANKS, SPACES, is_number, lower, upper
 from mta.base.trust import Trusted
 from mta.config.option import DEFAULT, BadValue, Kind
 from mta.config.template import Template, Unexpanded, template
@@ -224,6 +225,16 @@ host_list = _list_kind("host list")
 address_list = _list_kind("address list")
 local_part_list = _list_kind("local part list")
 string_list = _list_kind("string list")
+
+
+def _times(text: str, where: Where) -> tuple[int, ...]:
+    times = tuple([parse_time(each.strip(BLANKS), where) for each in text.split(":") if each])
+    if any(late <= early for early, late in itertools.pairwise(times)):
+        raise ConfigError(where, f"the times {text} do not grow")
+    return times if any(times) else ()
+
+
+times = Kind("list of times", _times, lambda value: ":".join(map(show_time, value)) or "0s")
 
 # A boolean that may also be text with "$": that is expanded to true or false when it is used.
 expanded_boolean: Kind[bool | Template] = Kind(

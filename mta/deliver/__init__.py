@@ -8,7 +8,7 @@
     workers    channels to the processes that run transports, asked for at the launcher
     outcome    what became of each address → journal first, log second
     retry      when to try again: rules and hints
-    bounce     telling the sender
+    letters    what people are told by mail, and when; bounce writes it
     codes      the numbers of failures
     frames     what is said between a delivery process, the launcher and the workers
 

@@ -7,6 +7,8 @@ are the same, up to the transport's limit.
 
 from __future__ import annotations
 
+import os
+
 from mta.base.errors import ConfigError, ExpansionFail, TempFail
 from mta.base.values import value
 from mta.config.template import Template
@@ -18,9 +20,11 @@ from mta.expand.context import Context
 from mta.expand.run import expand, expand_int
 from mta.mail.address import quote
 from mta.route.api import Address, Host
+from mta.spool.reader import Message
 from mta.transport.api import Parcel, ParcelRecipient
 from mta.transport.engine import Transport
 
+_CHUNK = 1 << 18
 MOST_RECIPIENTS = 1000  # of a parcel whatever the transport says
 _Owner = tuple[str, str, bool]  # user, group, and whether all his groups
 
@@ -227,3 +231,26 @@ def _recipient(item: Item) -> ParcelRecipient:
         address.dsn_flags,
         address.orcpt,
     )
+
+
+def has_8bit(message: Message) -> bool:
+    """True if the message has octets above 127, which the next host has to be told of."""
+    if any(not each.text.isascii() for each in message.envelope.headers):
+        return True
+    offset, end = message.body_offset, message.body_offset + message.body_size
+    while offset < end:
+        chunk = os.pread(message.data_fd, min(_CHUNK, end - offset), offset)
+        if not chunk:
+            return False
+        if not chunk.isascii():
+            return True
+        offset += len(chunk)
+    return False
+
+
+def by_sender(items: list[Item], sender: str) -> list[tuple[str, list[Item]]]:
+    """The items by whom their failures are told."""
+    groups: dict[str, list[Item]] = {}
+    for item in items:
+        groups.setdefault(sender_of(item, sender), []).append(item)
+    return list(groups.items())

@@ -15,21 +15,25 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from mta.base import clock
-from mta.base.errors import ExpansionFail
-from mta.base.text import one_line, to_bytes
+from mta.base.errors import ExpansionFail, TempFail
+from mta.base.text import BLANKS, one_line, to_bytes
 from mta.config.model import Configuration
-from mta.deliver import notify
-from mta.deliver.context import RETURNS
+from mta.config.template import template
+from mta.deliver import notify, templates
+from mta.deliver.context import RETURNS, context_of
 from mta.deliver.item import Item
 from mta.deliver.notify import Success
 from mta.deliver.retry import EXCEEDED
 from mta.expand.context import Connection, Context
 from mta.expand.context import Message as MessageFacts
 from mta.expand.run import expand
+from mta.expand.split import split_list
 from mta.log import events
 from mta.log.sink import Log
 from mta.lookup.api import Tables
 from mta.mail import date, dsn, header
+from mta.mail import delay as delays
+from mta.match.address import match_address
 from mta.route.api import Address
 from mta.spool import writer
 from mta.spool.envelope import DSN_LAST_HOP, Envelope, Recipient
@@ -76,9 +80,17 @@ class Bouncer:
                 headers_only=self._is_headers_only(message),
                 body_is_denied=not self._conf.delivery.bounce_return_body,
             )
-            return dsn.bounce(report)
+            return dsn.bounce(self._in_own_words(message, to, report))
 
-        return self._store(message.id, to, written)
+        return self._store(message.id, (to, *self._copies(message, to)), written)
+
+    def warn(self, message: Message, to: list[str], items: list[Item], delay: str) -> str:
+        """Make a warning durable that these addresses wait; gives its id.  Raises TempFail."""
+
+        def written(warning_id: str, now: float) -> Written:
+            return self._warning(message, to, items, delay, warning_id, now)
+
+        return self._store(message.id, tuple(to), written)
 
     def send_success(self, message: Message, successes: list[Success]) -> str:
         """Make a report of success durable; gives its id.  Raises TempFail."""
@@ -90,30 +102,31 @@ class Bouncer:
             needed = report.is_utf8 or _needs_utf8(each.address for each in succeeded)
             return dsn.success(replace(report, is_utf8=needed), succeeded)
 
-        return self._store(message.id, to, written)
+        return self._store(message.id, (to,), written)
 
     def tell(self, about: Envelope, to: str, subject: str, text: str) -> str:
-        """Make a notice about a message durable; gives its id.  Raises TempFail."""
+        """Make a notice for administrators about a message durable; gives its id.
+
+        `to` has commas between the addresses.  Raises TempFail.
+        """
 
         def written(notice_id: str, now: float) -> Written:
-            naming = self._conf.naming
-            domain = naming.qualify_domain or naming.primary_hostname
-            original = header.first(about.headers, "message-id")
             headers = [
                 header.make("Auto-Submitted", "auto-replied"),
-                header.make("From", f"Mail Delivery System <Mailer-Daemon@{domain}>"),
+                header.make("From", self._from(about.id) or _usual_from(self._conf)),
                 header.make("To", one_line(to)),
+                *dsn.references(about.headers),
                 header.make("Subject", subject),
-                header.make("Message-Id", f"<E{notice_id}@{naming.primary_hostname}>"),
+                header.make(
+                    "Message-Id", f"<E{notice_id}@{self._conf.naming.primary_hostname}>"
+                ),
                 header.make("Date", date.rfc5322(now)),
             ]
-            if original and original.body.strip(b" \t\r\n"):
-                headers.append(header.Header(header.OTHER, b"References:" + original.body))
             return headers, to_bytes(text)
 
-        return self._store(about.id, to, written)
+        return self._store(about.id, tuple(_addresses(to)), written)
 
-    def _store(self, about: str, to: str, written: Write) -> str:
+    def _store(self, about: str, to: tuple[str, ...], written: Write) -> str:
         now = clock.now()
         with writer.begin(self._spool, self._ticks) as incoming:
             headers, body = written(incoming.id, now)
@@ -127,12 +140,13 @@ class Bouncer:
                 received_complete=now,
                 ident=self._login,
                 received_protocol="local",
+                auth_sender=self._conf.delivery.bounce_sender_authentication or "",
                 local=True,
                 deliver_firsttime=True,
                 body_linecount=body.count(b"\n"),
-                smtputf8=not to.isascii(),
-                recipients=(Recipient(to),),
-                headers=(*self._received(incoming.id, to, now), *headers),
+                smtputf8=_needs_utf8(to),
+                recipients=tuple([Recipient(each) for each in to]),
+                headers=(*self._received(incoming.id, list(to), now), *headers),
             )
             incoming.write(body)
             size = incoming.commit(envelope)
@@ -147,7 +161,7 @@ class Bouncer:
             )
             return incoming.id
 
-    def _received(self, message_id: str, to: str, now: float) -> list[header.Header]:
+    def _received(self, message_id: str, to: list[str], now: float) -> list[header.Header]:
         option = self._conf.fields.received_header_text
         if option is None:
             return []
@@ -155,7 +169,7 @@ class Bouncer:
             self._conf,
             self._tables,
             connection=Connection(protocol="local", ident=self._login),
-            message=MessageFacts(message_id=message_id, recipients=[to], received_time=now),
+            message=MessageFacts(message_id=message_id, recipients=to, received_time=now),
         )
         try:
             text = expand(ctx, option)
@@ -202,13 +216,89 @@ class Bouncer:
             arrived=envelope.received_time,
             is_utf8=envelope.smtputf8,
             details=self._conf.own.dsn_details,
-            dsn_from=self._from(message),
+            dsn_from=self._from(message.id),
             envelope_id=envelope.dsn_envid,
             return_size_limit=self._limit,
             return_line_limit=self._conf.delivery.bounce_return_linesize_limit,
         )
 
-    def _from(self, message: Message) -> str:
+    def _in_own_words(
+        self, message: Message, to: str, report: dsn.BounceReport
+    ) -> dsn.BounceReport:
+        """The bounce as the administrator wants it worded."""
+        options = self._conf.delivery
+        ctx = context_of(self._conf, self._tables, message)
+        ctx.values["bounce_recipient"] = to
+        name = "bounce_message_file"
+        own, opening = templates.texts(ctx, options.bounce_message_file, name, self._log, 2)
+        remark = options.bounce_message_text
+        return replace(
+            report,
+            reply_to=options.errors_reply_to or "",
+            own_headers=own,
+            opening=opening,
+            remark=remark.rstrip("\n") + "\n" if remark else "",
+            returns=options.bounce_return_message,
+        )
+
+    def _copies(self, message: Message, to: str) -> list[str]:
+        """Who gets a copy of a bounce to this address: errors_copy."""
+        option = self._conf.delivery.errors_copy
+        if option is None:
+            return []
+        ctx = context_of(self._conf, self._tables, message)
+        found: list[str] = []
+        for item in split_list(option.text):
+            pattern, rest = _pattern(item)
+            try:
+                if match_address(ctx, template(pattern, option.where), to) is None:
+                    continue
+                addresses = expand(ctx, template(rest, option.where))
+            except (ExpansionFail, TempFail) as error:
+                events.note(self._log, message.id, f"cannot expand errors_copy: {error.text}")
+                continue
+            found += _addresses(addresses)
+        return list(dict.fromkeys(each for each in found if each != to))
+
+    def _warning(
+        self,
+        message: Message,
+        to: list[str],
+        items: list[Item],
+        delay: str,
+        warning_id: str,
+        now: float,
+    ) -> Written:
+        envelope, options = message.envelope, self._conf.delivery
+        ctx = context_of(self._conf, self._tables, message)
+        ctx.values["warn_message_recipients"] = ",".join(to)
+        ctx.values["warn_message_delay"] = delay
+        name = "warn_message_file"
+        own, opening, ending = templates.texts(
+            ctx, options.warn_message_file, name, self._log, 3
+        )
+        return delays.warning(
+            delays.DelayReport(
+                self._conf.naming.primary_hostname,
+                ",".join(to),
+                warning_id,
+                message.id,
+                now,
+                delay,
+                tuple(_delayed(item) for item in items),
+                envelope.headers,
+                self._from(message.id) or _usual_from(self._conf),
+                envelope.sender,
+                envelope.dsn_envid,
+                None if to == [envelope.sender] else envelope.sender,
+                options.errors_reply_to or "",
+                own,
+                opening,
+                ending,
+            )
+        )
+
+    def _from(self, message_id: str) -> str:
         option = self._conf.delivery.dsn_from
         if option is None:
             return ""
@@ -216,7 +306,7 @@ class Bouncer:
         try:
             return expand(ctx, option)
         except ExpansionFail as error:
-            events.note(self._log, message.id, f"cannot expand dsn_from: {error.text}")
+            events.note(self._log, message_id, f"cannot expand dsn_from: {error.text}")
             return ""
 
 
@@ -231,6 +321,45 @@ def _in_order(items: list[Item]) -> list[Item]:
     routed = [item for item in items if not item.transport]
     routed.sort(key=lambda item: item.address.parent is None)
     return at_hosts[::-1] + at_home + routed
+
+
+def _usual_from(conf: Configuration) -> str:
+    domain = conf.naming.qualify_domain or conf.naming.primary_hostname
+    return f"Mail Delivery System <Mailer-Daemon@{domain}>"
+
+
+def _addresses(text: str) -> list[str]:
+    """Addresses with commas between."""
+    return [each for each in (part.strip(BLANKS) for part in text.split(",")) if each]
+
+
+def _pattern(item: str) -> tuple[str, str]:
+    """The pattern of an item of errors_copy, and the rest."""
+    item = item.strip(BLANKS)
+    if item.startswith('"'):
+        pattern, _, rest = item[1:].partition('"')
+    else:
+        pattern, _, rest = item.replace("\t", " ").partition(" ")
+    return pattern, rest.strip(BLANKS)
+
+
+def _generated(item: Item) -> str:
+    """The line that says what an address came of, or ""."""
+    address = item.address
+    if address.parent is None or address.parent.text == address.text:
+        return ""
+    near = address.parent is address.origin
+    return f"({'' if near else 'ultimately '}generated from {address.origin.text})"
+
+
+def _delayed(item: Item) -> delays.DelayedRecipient:
+    shown = item.address.text if item.address.kind == "address" else item.recipient.address
+    lines = [_generated(item)]
+    if item.text:
+        where = f"host {item.host_shown}: " if item.host else ""
+        lines.append(f"Delay reason: {where}{item.text}")
+    text = "\n".join(line for line in lines if line)
+    return delays.DelayedRecipient(item.recipient.address, shown, text, item.recipient.orcpt)
 
 
 def _failed(item: Item) -> dsn.FailedRecipient:

@@ -11,3 +11,6 @@ BAD_TRANSPORT = -30
 ROUTING_RETRY = -52
 LOCAL_RETRY = -53
 HOST_RETRY = -54
+LOCAL_ONLY = -55
+
+RETRY_BASE = -51  # below it nothing was tried

@@ -145,6 +145,7 @@ class OutcomeFrame:
     output: str = ""
     note: str = ""
     freeze: int = 0
+    unread: int = 0
 
 
 def pack(message_id: str, left: int, outcome: Outcome) -> OutcomeFrame:
@@ -172,6 +173,7 @@ def pack(message_id: str, left: int, outcome: Outcome) -> OutcomeFrame:
         to_text(to_bytes(outcome.output)[:MOST_OUTPUT]),
         outcome.note[:1000],
         int(outcome.freeze),
+        outcome.unread,
     )
 
 
@@ -201,4 +203,5 @@ def unpack(said: OutcomeFrame) -> Outcome:
         said.output,
         said.note,
         bool(said.freeze),
+        said.unread,
     )

@@ -25,27 +25,39 @@ import select
 from collections import deque
 from collections.abc import Generator, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from mta.base import clock
 from mta.base.errors import MtaError, Slow, TempFail
 from mta.config.model import Configuration
-from mta.deliver import batch, notify, one_time, routing, skipped
+from mta.deliver import batch, notify, one_time, routing, thawing
 from mta.deliver.batch import Batch, Whole
 from mta.deliver.bounce import Bouncer
-from mta.deliver.codes import BAD_TRANSPORT, UNKNOWN
+from mta.deliver.codes import BAD_TRANSPORT, LOCAL_ONLY, UNKNOWN
 from mta.deliver.context import RETURNS, context_of, values_of
 from mta.deliver.item import Item, State
+from mta.deliver.letters import Letters
 from mta.deliver.outcome import Progress
-from mta.deliver.retry import Retry
+from mta.deliver.report import (
+    DAMAGED,
+    DEFERRED,
+    DONE,
+    FROZEN,
+    GONE,
+    LOCKED,
+    SKIPPED,
+    USUALLY,
+    How,
+    Report,
+)
+from mta.deliver.retry import Retry, manners_of
+from mta.deliver.steer import Steering, cancel
 from mta.deliver.workers import Job, Workers
 from mta.hints.retry import RetryHints
 from mta.log import events
 from mta.log.sink import Log
 from mta.lookup.api import Tables
 from mta.mail import header
-from mta.mail.address import AddressError, parse_list
-from mta.route.api import Remark
 from mta.route.engine import Routers
 from mta.route.retry_rules import load_retry_rules
 from mta.spool.errors import SpoolError
@@ -54,18 +66,8 @@ from mta.spool.reader import Message, set_aside
 from mta.transport.api import Outcome, Parcel, Result
 from mta.transport.engine import Transport
 
-GONE = "gone"  # there is no such message, or no more
-DONE = "done"
-DEFERRED = "deferred"
-FROZEN = "frozen"
-LOCKED = "locked"
-DAMAGED = "damaged"
-
-# In the log, of a failure that the sender asked not to be told of.
-_NOT_WANTED = "error ignored: RFC 3461 DSN, failure notify not requested"
 # When no retry rule says when to try again: trouble of our own, which passes.
 SOON = 300
-_CHUNK = 1 << 18
 
 
 # Name servers that answer later than this are waited for when nothing else is to be done, or
@@ -74,18 +76,6 @@ HURRY = 1.0
 PUT_OFF = 30.0
 
 Ended = tuple[Job, list[Outcome]]
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What came of an attempt: when to try again (0: never, or nobody knows), where to, and
-    the ids of bounces that wait for delivery now."""
-
-    message_id: str
-    state: str
-    next_try: float = 0.0
-    destination: str = ""
-    bounces: tuple[str, ...] = ()
 
 
 Attempt = Generator[list[Job], Ended, Report]
@@ -120,7 +110,9 @@ class Deliverer:
         self.transports = transports
         self.tables = tables
         self.workers = workers
-        self.hints = hints or RetryHints(f"{spool.path}/db/retry.sqlite")
+        self.hints = hints or RetryHints(
+            f"{spool.path}/db/retry.sqlite", conf.queue.retry_data_expire
+        )
         self.rules = load_retry_rules(conf)
         self.bouncer = Bouncer(conf, spool, log, tables)
         self.under_way: dict[str, Attempt] = {}
@@ -130,9 +122,9 @@ class Deliverer:
         self._ended: list[Report] = []
         self._slow: deque[tuple[float, str]] = deque()  # since when, and the message
 
-    def begin(self, message_id: str, *, force: bool = False, queue_run: bool = False) -> None:
-        """Try to deliver a message.  `force` ignores retry times and thaws it."""
-        attempt = self._attempt(message_id, force=force, queue_run=queue_run)
+    def begin(self, message_id: str, how: How = USUALLY) -> None:
+        """Try to deliver a message."""
+        attempt = self._attempt(message_id, how)
         self.under_way[message_id] = attempt
         self._go_on(message_id, None)
 
@@ -203,7 +195,7 @@ class Deliverer:
         else:
             self.under_way[message_id] = attempt
 
-    def _attempt(self, message_id: str, *, force: bool, queue_run: bool) -> Attempt:
+    def _attempt(self, message_id: str, how: How) -> Attempt:
         try:
             message = Message.open(self.spool, message_id)
         except SpoolError as error:
@@ -214,7 +206,7 @@ class Deliverer:
         if message is None:
             return self._not_ours(message_id)
         with message:
-            attempt = _Attempt(self, message, force=force, queue_run=queue_run)
+            attempt = _Attempt(self, message, how)
             return (yield from attempt.run())
 
     def _damaged(self, message_id: str, reason: str) -> Report:
@@ -240,14 +232,11 @@ class Deliverer:
 class _Attempt:
     """One attempt."""
 
-    def __init__(
-        self, deliverer: Deliverer, message: Message, *, force: bool, queue_run: bool
-    ) -> None:
+    def __init__(self, deliverer: Deliverer, message: Message, how: How) -> None:
         self.deliverer = deliverer
         self.message = message
         self.envelope = message.envelope
-        self.force = force
-        self.queue_run = queue_run
+        self.how = how
         self.now = clock.now()
         self.ctx = context_of(deliverer.conf, deliverer.tables, message)
         self.retry = Retry(
@@ -255,18 +244,22 @@ class _Attempt:
             deliverer.rules,
             deliverer.hints,
             self.now,
-            force=force,
-            queue_run=queue_run,
+            force=how.force,
+            queue_run=how.queue_run,
         )
-        self.bounces: list[str] = []
-        self.reported: list[notify.Success] = []
+        self._options = deliverer.conf.delivery
+        self.letters = Letters(
+            deliverer.conf, deliverer.log, deliverer.bouncer, message, self.ctx, self.now
+        )
         self.freeze = ""  # why the message is frozen now
         self.is_frozen = False
 
     def run(self) -> Attempt:
         """Do it."""
-        if self.envelope.is_frozen and not self._may_thaw():
-            return Report(self.message.id, FROZEN)
+        if "i" in self.how.only and not self.envelope.deliver_firsttime:
+            return Report(self.message.id, SKIPPED)
+        if self.envelope.is_frozen and (report := self._frozen()) is not None:
+            return report
         recipients = routing.remaining(self.envelope)
         done = self.envelope.nonrecipients
         routers = self.deliverer.routers
@@ -288,10 +281,22 @@ class _Attempt:
 
     # ---- 1: frozen messages
 
-    def _may_thaw(self) -> bool:
-        options = self.deliverer.conf.delivery
-        age = self.now - self.envelope.frozen_at
-        return self.force or 0 < options.auto_thaw < age
+    def _frozen(self) -> Report | None:
+        """What becomes of a frozen message; None if it is thawed now."""
+        log, message_id = self.deliverer.log, self.message.id
+        if thawing.has_timed_out(self._options, self.envelope, self.now):
+            steering = Steering(log, self.deliverer.bouncer, "timeout_frozen_after")
+            try:
+                bounces = cancel(steering, self.message)
+            except TempFail as error:
+                events.note(log, message_id, str(error))
+                return Report(message_id, FROZEN, self.now + SOON)
+            return Report(message_id, DONE, bounces=tuple(bounces))
+        if why := thawing.reason(self._options, self.envelope, self.now, forced=self.how.thaw):
+            events.note(log, message_id, f"Unfrozen by {why}")
+            return None
+        events.note(log, message_id, "Message is frozen")
+        return Report(message_id, FROZEN, thawing.due(self._options, self.envelope))
 
     # ---- 2: what routing decided
 
@@ -299,7 +304,7 @@ class _Attempt:
         for remark in self.routing.remarks:
             for line in remark.lines:
                 events.note(self.deliverer.log, self.message.id, line)
-            self._tell(remark)
+            self.letters.about_list(remark, self.routing.items)
         for item in self.routing.items:
             if item.state is State.WAITING:
                 transport = self.deliverer.transports.get(item.transport)
@@ -324,21 +329,6 @@ class _Attempt:
                     self.retry.routing_failed(item)
                 self.is_frozen = self.is_frozen or item.freeze
 
-    def _tell(self, remark: Remark) -> None:
-        """Tell by mail what was left out of a list, if somebody wants to know."""
-        if not remark.to:
-            return
-        try:
-            found = parse_list(remark.to)
-            text = skipped.letter(remark, self.routing.items)
-            if len(found) == 1 and "@" in found[0]:
-                bouncer = self.deliverer.bouncer
-                notice = bouncer.tell(self.envelope, found[0], skipped.SUBJECT, text)
-                self.bounces.append(notice)
-        except (AddressError, TempFail) as error:
-            note = f"cannot tell {remark.to} of errors in a list: {error}"
-            events.note(self.deliverer.log, self.message.id, note)
-
     # ---- 3: deliveries
 
     def _local(self, items: list[Item]) -> Part:
@@ -358,19 +348,27 @@ class _Attempt:
     def _remote(self, items: list[Item]) -> Part:
         if not items:
             return
+        if "l" in self.how.only:
+            for item in items:
+                item.set(State.DEFERRED, "remote deliveries suppressed", LOCAL_ONLY)
+                self.progress.log_deferred(item)
+            return
         transports = self.deliverer.transports
         groups = []
         for group in batch.remote_groups(transports, items, self.envelope.sender):
-            hosts = self.retry.hosts_left(group, group[0].hosts)
+            manners = manners_of(transports[group[0].transport])
+            hosts = self.retry.hosts_left(group, group[0].hosts, manners)
             if group[0].state is State.WAITING:
                 groups.append((group, hosts))
                 continue
             for item in group:
+                if item.note:
+                    events.note(self.deliverer.log, self.message.id, item.note)
                 if item.state is State.FAILED:
                     self.progress.log_failed(item)
                 else:
                     self.progress.log_deferred(item)
-        whole = replace(self.whole(), is_8bit=_has_8bit(self.message))
+        whole = replace(self.whole(), is_8bit=batch.has_8bit(self.message))
         batches = batch.remote_batches(self.ctx, whole, transports, groups)
         most = max(1, self.deliverer.conf.queue.remote_max_parallel)
         yield from self._carry(batches, most)
@@ -414,13 +412,13 @@ class _Attempt:
     def _fold(self, each: Batch, parcel: Parcel, outcomes: list[Outcome]) -> None:
         """Take in the outcomes of a parcel: hosts first, then what is done, then the rest."""
         notes = outcomes[: len(outcomes) - len(each.items)]
-        domain = each.items[0].address.domain
+        manners = manners_of(self.deliverer.transports[parcel.transport])
         hosts: list[str] = []
         for note in notes:
             if note.result is Result.DONE:
                 self.progress.log_remark(note.text)
                 continue
-            hosts.append(self.retry.host_failed(note, domain))
+            hosts.append(self.retry.host_failed(note, each.items[0], manners))
             self.progress.log_host(note)
         pairs = list(zip(each.items, outcomes[len(notes) :], strict=True))
         done: list[Item] = []
@@ -438,7 +436,7 @@ class _Attempt:
                 item.set(State.FAILED, outcome.text, outcome.code, outcome.status)
             else:
                 item.set(State.DEFERRED, outcome.text, outcome.code, outcome.status)
-                self.retry.delivery_failed(item, outcome, hosts)
+                self.retry.delivery_failed(item, outcome, hosts, manners)
                 self.is_frozen = self.is_frozen or outcome.freeze
         self.progress.done(done)
         for item, outcome in pairs:
@@ -460,99 +458,39 @@ class _Attempt:
         for item in self.routing.items:
             if item.state is State.FAILED and item not in before:
                 self.progress.log_failed(item)
-        self._report_success()
-        self._bounce([item for item in self.routing.items if item.state is State.FAILED])
+        self.letters.success(self.wishes)
+        failed = [item for item in self.routing.items if item.state is State.FAILED]
+        if why := self.letters.bounce(failed, self.routing, self.progress):
+            self.freeze, self.is_frozen = why, True
         if self.progress.is_removed or self._is_complete():
             if not self.progress.is_removed:
                 self.progress.remove()
             if self.progress.is_removed:
                 events.completed(self.deliverer.log, self.message.id)
-                return Report(self.message.id, DONE, bounces=tuple(self.bounces))
+                return Report(self.message.id, DONE, bounces=tuple(self.letters.ids))
         return self._keep()
 
     def _is_complete(self) -> bool:
         return all(item.state is State.DONE for item in self.routing.items)
 
-    def _report_success(self) -> None:
-        """Tell the sender what went well, where he wants to know."""
-        successes = self.wishes.successes()
-        if not successes:
-            return
-        try:
-            self.bounces.append(self.deliverer.bouncer.send_success(self.message, successes))
-        except TempFail as error:
-            text = f"cannot write a report: {error}"
-            events.note(self.deliverer.log, self.message.id, text)
-        else:
-            self.reported = successes
-
-    def _bounce(self, items: list[Item]) -> None:
-        """Tell the senders; what they cannot be told of stays, frozen.
-
-        Recipients that came to the same address may have different senders to tell.
-        """
-        lines: list[str] = []
-        failed = [each for item in items for each in self.routing.with_twins(item)]
-        for item in items:
-            for twin in self.routing.twins.get(item, ()):
-                twin.share_fate(item)
-        for to, some in _by_sender(failed, self.envelope.sender):
-            if to:
-                lines += self._bounce_to(to, some)
-            elif self.envelope.sender or self._is_old_bounce():
-                # Nobody wants to know: errors_to is empty, or it has been tried long enough.
-                lines += _give_up(some, "error ignored")
-            else:
-                self.freeze, self.is_frozen = "delivery error message", True
-                for item in some:
-                    item.state = State.DEFERRED
-        told = []
-        for item in items:
-            if all(each.state is State.DONE for each in self.routing.with_twins(item)):
-                told.append(item)
-            else:
-                item.state = State.DEFERRED
-        self.progress.done(told)
-        for line in lines:
-            events.note(self.deliverer.log, self.message.id, line)
-
-    def _bounce_to(self, to: str, items: list[Item]) -> list[str]:
-        """Tell one sender; the lines for the log about what he does not want to know."""
-        told = [item for item in items if notify.wants_failure(item)]
-        try:
-            if told:
-                self.bounces.append(self.deliverer.bouncer.send(self.message, to, told))
-        except TempFail as error:
-            events.note(self.deliverer.log, self.message.id, f"cannot write a bounce: {error}")
-            for item in items:
-                item.state = State.DEFERRED
-            return []
-        _give_up(told, "")
-        unwanted = [item for item in items if not notify.wants_failure(item)]
-        return _give_up(unwanted, _NOT_WANTED)
-
-    def _is_old_bounce(self) -> bool:
-        age = self.now - self.envelope.received_time
-        return age >= self.deliverer.conf.delivery.ignore_bounce_errors_after
-
     def _keep(self) -> Report:
         """Write down what is left, and say when to try it again."""
+        left = [item for item in self.routing.items if item.state is not State.DONE]
+        thawed = self.envelope.is_frozen and self.how.thaw
+        warned = self.envelope.warning_count if self.is_frozen else self.letters.warn(left)
         envelope = replace(
-            notify.reported(self.envelope, self.reported),
+            notify.reported(self.envelope, self.letters.reported),
             nonrecipients=self.envelope.nonrecipients.union(self.progress.names),
             deliver_firsttime=False,
             frozen_at=int(self.now) if self.is_frozen else 0,
-            manual_thaw=self.envelope.manual_thaw or (self.envelope.is_frozen and self.force),
+            manual_thaw=self.envelope.manual_thaw or thawed,
+            warning_count=warned,
         )
-        left = [item for item in self.routing.items if item.state is not State.DONE]
         envelope = one_time.settle(envelope, left)
         next_try = min(self._next_tries(left), default=self.now + SOON)
         try:
             if envelope != self.envelope or self.message.has_journal:
                 self.message.rewrite(envelope)
-            # Last: `remove` looks for this log only if -H says that there was an attempt.
-            if self.deliverer.conf.queue.message_logs:
-                self.progress.write_msglog(self.deliverer.spool)
         except MtaError as error:
             # The old -H and the journal still say the same together.
             events.note(self.deliverer.log, self.message.id, str(error))
@@ -560,43 +498,24 @@ class _Attempt:
         destination = left[0].address.domain if left else ""
         state = DEFERRED
         if self.is_frozen:
-            events.frozen(self.deliverer.log, self.message.id, self.freeze)
-            state, next_try = FROZEN, 0.0
-        return Report(self.message.id, state, next_try, destination, tuple(self.bounces))
+            self._say_frozen(left)
+            state, next_try = FROZEN, thawing.due(self._options, envelope)
+        # Last: `remove` looks for this log only if -H says that there was an attempt.
+        if self.deliverer.conf.queue.message_logs:
+            self.progress.write_msglog(self.deliverer.spool)
+        return Report(self.message.id, state, next_try, destination, tuple(self.letters.ids))
+
+    def _say_frozen(self, left: list[Item]) -> None:
+        """Log that the message is frozen, and tell those who want to know: freeze_tell."""
+        words = events.frozen(self.deliverer.log, self.message.id, self.freeze)
+        self.progress.note(f"*** {words}")
+        try:
+            self.letters.ids += thawing.tell(
+                self.deliverer.bouncer, self._options, self.envelope, self.freeze, left
+            )
+        except TempFail as error:
+            events.note(self.deliverer.log, self.message.id, f"cannot tell: {error}")
 
     def _next_tries(self, items: list[Item]) -> Iterator[float]:
         for item in items:
             yield float(item.next_try) if item.next_try > self.now else self.now + SOON
-
-
-def _give_up(items: list[Item], why: str) -> list[str]:
-    """These are done without success; the lines for the log that say why."""
-    lines = []
-    for item in items:
-        item.state = State.DONE
-        parent = item.address.parent
-        shown = item.address.text + (f" <{parent.text}>" if parent else "")
-        lines.append(f"{shown}: {why}")
-    return lines
-
-
-def _by_sender(items: list[Item], sender: str) -> list[tuple[str, list[Item]]]:
-    groups: dict[str, list[Item]] = {}
-    for item in items:
-        groups.setdefault(batch.sender_of(item, sender), []).append(item)
-    return list(groups.items())
-
-
-def _has_8bit(message: Message) -> bool:
-    """True if the message has octets above 127, which the next host has to be told of."""
-    if any(not each.text.isascii() for each in message.envelope.headers):
-        return True
-    offset, end = message.body_offset, message.body_offset + message.body_size
-    while offset < end:
-        chunk = os.pread(message.data_fd, min(_CHUNK, end - offset), offset)
-        if not chunk:
-            return False
-        if not chunk.isascii():
-            return True
-        offset += len(chunk)
-    return False

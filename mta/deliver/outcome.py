@@ -130,8 +130,7 @@ class Progress:
             confirmation=outcome.text,
             along=along,
         )
-        mark = "->" if along else "=>"
-        self._note(f"{mark} {address} R={item.router} T={item.transport}")
+        self._note(f"{item.name}: {item.transport} transport succeeded")
 
     def log_deferred(self, item: Item) -> None:
         """=="""
@@ -141,9 +140,7 @@ class Progress:
         if item.code == ROUTING_RETRY:
             # Nothing was tried, so there is no router or transport to name.
             address += " routing"
-        events.deferred(
-            self._log,
-            self._message.id,
+        text = events.deferral(
             address,
             item.text,
             router=item.router,
@@ -151,7 +148,8 @@ class Progress:
             host=item.host_shown,
             code=item.code,
         )
-        self._note(f"== {address} defer ({item.code}): {item.text}")
+        events.deferred(self._log, self._message.id, text)
+        self._note(text)
 
     def log_failed(self, item: Item) -> None:
         """**"""
@@ -159,18 +157,17 @@ class Progress:
             return
         address = shown(item, success=False)
         if item.text.endswith(EXCEEDED):
-            events.failed(self._log, self._message.id, address, EXCEEDED)
+            text = events.failure(address, EXCEEDED)
         else:
-            events.failed(
-                self._log,
-                self._message.id,
+            text = events.failure(
                 address,
                 item.text,
                 router=item.router,
                 transport=item.transport,
                 host=item.host_shown,
             )
-        self._note(f"** {address}: {item.text}")
+        events.failed(self._log, self._message.id, text)
+        self._note(text)
 
     def log_host(self, outcome: Outcome) -> None:
         """A host that was tried and failed, whatever became of the recipients."""
@@ -185,6 +182,10 @@ class Progress:
         """Something worth knowing that changes nothing."""
         events.note(self._log, self._message.id, text)
         self._note(text)
+
+    def note(self, line: str) -> None:
+        """Something else for the message's own log."""
+        self._note(line)
 
     def _note(self, line: str) -> None:
         self._lines.append(line)

@@ -8,6 +8,8 @@ before it fails.
 
 from __future__ import annotations
 
+import errno
+import os
 from dataclasses import dataclass, replace
 
 from mta.base.text import is_number
@@ -15,8 +17,16 @@ from mta.deliver.codes import HOST_RETRY, LOCAL_RETRY, NO_USER, UNKNOWN
 from mta.deliver.item import Item, State
 from mta.expand.context import Context
 from mta.hints.retry import Record, RetryHints
+from mta.mail import date
 from mta.route.api import Address, Host
-from mta.route.retry_rules import DNS_DEFER, RCPT_4XX, Failure, RetryRules
+from mta.route.retry_rules import (
+    CONNECT_TIMEOUT,
+    DNS_DEFER,
+    RCPT_4XX,
+    Failure,
+    RetryRules,
+    failure_of,
+)
 from mta.spool.ids import is_id
 from mta.transport.api import Outcome
 
@@ -33,6 +43,28 @@ class Lesson:
     alternative: str
     failure: Failure
     text: str
+    is_host: bool = False  # the host is to blame, whatever the message
+
+
+@dataclass(frozen=True, slots=True)
+class Manners:
+    """What a transport says of retries: Exim's options of the smtp transport."""
+
+    delay_after_cutoff: bool = True
+    include_ip: bool = True
+    include_sender: bool = True
+
+
+USUAL = Manners()
+
+
+def manners_of(transport: object) -> Manners:
+    """The manners of a transport; of one without such options the usual ones."""
+    return Manners(
+        getattr(transport, "delay_after_cutoff", True) is True,
+        getattr(transport, "retry_include_ip_address", True) is True,
+        getattr(transport, "address_retry_include_sender", True) is True,
+    )
 
 
 class Retry:
@@ -102,19 +134,25 @@ class Retry:
                 item.set(State.DEFERRED, NOT_REACHED, LOCAL_RETRY)
                 item.next_try = when
 
-    def hosts_left(self, items: list[Item], hosts: tuple[Host, ...]) -> tuple[Host, ...]:
+    def hosts_left(
+        self, items: list[Item], hosts: tuple[Host, ...], manners: Manners = USUAL
+    ) -> tuple[Host, ...]:
         """The hosts that may be tried; where none is left, the items are deferred or fail."""
-        if self._force or not hosts:
+        if not hosts:
             return hosts
         left: list[Host] = []
         waiting: list[Record] = []
         domain = items[0].address.domain
         for host in hosts:
-            records = self._records_of(host)
-            if not records or any(self._is_due(record, domain) for record in records):
-                left.append(host)
+            records = self._records_of(host, manners)
+            expired = bool(records) and all(record.expired for record in records)
+            due = [each for each in records if self._is_due(each, host.name, domain)]
+            if due or not records or self._force:
+                left.append(replace(host, expired=True) if expired else host)
             else:
                 waiting += records
+        if not left and not manners.delay_after_cutoff:
+            left = self._untried(hosts, manners)
         if left:
             for item in items:
                 item.is_skipped = len(left) < len(hosts)
@@ -122,25 +160,59 @@ class Retry:
         self._none_left(items, waiting)
         return ()
 
+    def _untried(self, hosts: tuple[Host, ...], manners: Manners) -> list[Host]:
+        """The hosts that were not tried since the message came, if all have expired."""
+        left: list[Host] = []
+        for host in hosts:
+            records = self._records_of(host, manners)
+            if not all(record.expired for record in records):
+                return []
+            if any(record.last_try < self._received for record in records):
+                left.append(replace(host, expired=True))
+        return left
+
     def _none_left(self, items: list[Item], waiting: list[Record]) -> None:
+        domain = items[0].address.domain
         expired = all(record.expired for record in waiting)
         for item in items:
             if expired:
                 item.set(State.FAILED, LONG_FAILURE, HOST_RETRY, "5.4.7")
                 continue
-            text = f"{NOT_REACHED} for any host for '{item.address.domain}'"
+            text = f"{NOT_REACHED} for any host for '{domain}'"
             item.set(State.DEFERRED, text, HOST_RETRY)
             item.next_try = min(record.next_try for record in waiting)
+        if expired:
+            items[0].note = self._why_at_once(waiting, domain)
 
-    def _records_of(self, host: Host) -> list[Record]:
+    def _why_at_once(self, waiting: list[Record], domain: str) -> str:
+        """Why a message fails without a try, and what to do about it."""
+        record = max(waiting, key=lambda each: each.first_failed)
+        name = record.key[2:].partition(":")[0]
+        line = self._rules.find(self._ctx, name, failure_of(record), domain)
+        rule = "no retry rule is left for it"
+        if line is not None:
+            rule = f'the retry rule "{line.text}" ({line.where}) tries for no longer than that'
+        return (
+            f"not tried: {record.key[2:]} fails since {date.log_stamp(record.first_failed)}"
+            f" ({record.text}), and {rule}; next try from {date.log_stamp(record.next_try)},"
+            " sooner with exim -M or mta queue retry; change it by a longer last rule,"
+            " or no_delay_after_cutoff in the transport"
+        )
+
+    def _records_of(self, host: Host, manners: Manners) -> list[Record]:
         """The records that speak of this host, and not of another message."""
         found: list[Record] = []
         for record in self._hints.hosts_named(host.name, self._now):
             rest = record.key[len(host.name) + 3 :]
-            last = rest.rpartition(":")[2]
+            address, _, last = rest.rpartition(":")
             if is_id(last) and last != self._ctx.message.message_id:
                 continue
-            if host.address and not rest.startswith(_bracketed(host.address)):
+            if manners.include_ip and host.address:
+                bracketed = _bracketed(host.address)
+                if rest != bracketed and not rest.startswith(f"{bracketed}:"):
+                    continue
+            port = (address if is_id(last) else rest).rpartition(":")[2]
+            if is_number(port) and host.port and int(port) != host.port:
                 continue
             self._known[record.key] = record
             found.append(record)
@@ -151,22 +223,20 @@ class Retry:
             record.next_try
             for key in keys
             if (record := self._known.get(key)) is not None
+            # What has expired is tried for each message; only hosts wait then.
+            and not record.expired
             and not self._is_due(record, subject)
         ]
         return max(waiting, default=0)
 
-    def _is_due(self, record: Record, subject: str) -> bool:
+    def _is_due(self, record: Record, subject: str, alternative: str = "") -> bool:
         """True if the time has come, or if the message itself has run out of time."""
         if record.next_try <= self._now:
             return True
-        if record.expired:
+        if record.expired or self._received >= record.first_failed:
             return False
-        line = self._rules.find(self._ctx, subject, Failure(record.code))
-        return (
-            line is not None
-            and bool(line.rules)
-            and (self._now - self._received > line.rules[-1].until)
-        )
+        line = self._rules.find(self._ctx, subject, failure_of(record), alternative)
+        return line is None or self._now - self._received > line.lasts
 
     def _routing_keys(self, address: Address) -> list[str]:
         return [
@@ -195,17 +265,21 @@ class Retry:
         key = item.address.retry_key or item.address.domain
         self._learn(item, f"R:{key}", key, item.address.domain, Failure(item.code))
 
-    def delivery_failed(self, item: Item, outcome: Outcome, hosts: list[str]) -> None:
+    def delivery_failed(
+        self, item: Item, outcome: Outcome, hosts: list[str], manners: Manners = USUAL
+    ) -> None:
         """A delivery was deferred; `hosts` are the keys of the hosts that were to blame."""
-        failure = _failure(outcome)
+        failure = _failure(outcome, item.hosts)
         address = item.address
         if item.is_local:
             self._learn(item, _local_key(item), address.text, "", failure)
         elif outcome.code == RCPT_4XX:
-            key = f"R:{address.text}:<{self._ctx.message.sender}>"
+            key = f"R:{address.text}"
+            if manners.include_sender:
+                key += f":<{self._ctx.message.sender}>"
             self._learn(item, key, address.text, "", failure)
         elif outcome.host and (outcome.host_error or outcome.message_error):
-            own = self.host_failed(outcome, address.domain)
+            own = self.host_failed(outcome, item, manners)
             item.retry_keys += dict.fromkeys([*hosts, own])
         elif hosts:
             item.retry_keys += hosts
@@ -222,15 +296,20 @@ class Retry:
         """A local delivery could not even be begun."""
         self._learn(item, _local_key(item), item.address.text, "", Failure(item.code))
 
-    def host_failed(self, outcome: Outcome, domain: str) -> str:
+    def host_failed(self, outcome: Outcome, item: Item, manners: Manners = USUAL) -> str:
         """A host could not be used, or not for this message; gives the key."""
-        key = f"T:{outcome.host}:{_bracketed(outcome.host_address)}"
+        key = f"T:{outcome.host}:"
+        if manners.include_ip:
+            key += _bracketed(outcome.host_address)
         if outcome.port not in (0, 25):
             key += f":{outcome.port}"
         if outcome.message_error:
             key += f":{self._ctx.message.message_id}"
+        failure = _failure(outcome, item.hosts)
         text = outcome.text or outcome.remote_text
-        self._lessons[key] = Lesson(outcome.host, domain, _failure(outcome), text)
+        is_host = not outcome.message_error
+        lesson = Lesson(outcome.host, item.address.domain, failure, text, is_host)
+        self._lessons[key] = lesson
         return key
 
     def _learn(
@@ -268,7 +347,9 @@ class Retry:
                 self._ctx, lesson.subject, lesson.failure, lesson.alternative
             )
             old = self._known.get(key)
-            when = self._rules.next(line, old, self._now, self._received)
+            when = self._rules.next(
+                line, old, self._now, self._received, is_host=lesson.is_host
+            )
             following[key] = (when.at, when.timed_out)
             if line is None:
                 continue  # no rule, no time to remember
@@ -281,6 +362,7 @@ class Retry:
                     expired=when.expired,
                     code=lesson.failure.code,
                     text=lesson.text,
+                    detail=lesson.failure.detail,
                 )
             )
         self._hints.save(records)
@@ -295,6 +377,11 @@ def _bracketed(address: str) -> str:
     return f"[{address}]" if ":" in address else address
 
 
-def _failure(outcome: Outcome) -> Failure:
+def _failure(outcome: Outcome, hosts: tuple[Host, ...] = ()) -> Failure:
     digits = outcome.remote_text[:3]
-    return Failure(outcome.code, digits if is_number(digits) else "")
+    from_mx = any(host.preference is not None for host in hosts if host.name == outcome.host)
+    reply = digits if is_number(digits) else ""
+    code = outcome.code
+    if code == errno.ETIMEDOUT and outcome.host_error and outcome.text == os.strerror(code):
+        code = CONNECT_TIMEOUT  # what times out later is said in words
+    return Failure(code, reply, from_mx, outcome.unread)

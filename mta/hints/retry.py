@@ -6,7 +6,8 @@ The keys are Exim's:
     R:address:<sender>    a host deferred this recipient
     T:address             a local delivery failed
     T:host:ip[:port]      a host cannot be reached, or had enough of us
-    T:host:ip:messageid   a host deferred this message
+    T:host:ip:messageid   a host deferred this message; without :ip where the transport says
+                          retry_include_ip_address = false
 
 Successful deliveries cost one look: none at all while the database is empty or does not exist.
 """
@@ -18,25 +19,26 @@ from dataclasses import dataclass
 
 from mta.hints.store import Row, Store, Value
 
-EXPIRE_SECONDS = 7 * 86400  # what was not touched for so long says nothing any more
+EXPIRE_SECONDS = 7 * 86400  # the default of retry_data_expire
 TEXT_LIMIT = 150
 
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS retry (
+CREATE TABLE IF NOT EXISTS failing (
     key TEXT PRIMARY KEY,
     first_failed INTEGER NOT NULL,
     last_try INTEGER NOT NULL,
     next_try INTEGER NOT NULL,
     expired INTEGER NOT NULL,
     code INTEGER NOT NULL,
-    text TEXT NOT NULL
+    text TEXT NOT NULL,
+    detail TEXT NOT NULL
 ) WITHOUT ROWID;
 """
-_COLUMNS = "key, first_failed, last_try, next_try, expired, code, text"
-_FIND = f"SELECT {_COLUMNS} FROM retry WHERE key IN (%s)"
-_ALL = f"SELECT {_COLUMNS} FROM retry ORDER BY key"
-_BETWEEN = f"SELECT {_COLUMNS} FROM retry WHERE key >= ? AND key < ?"
-_SAVE = f"INSERT OR REPLACE INTO retry ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)"
+_COLUMNS = "key, first_failed, last_try, next_try, expired, code, text, detail"
+_FIND = f"SELECT {_COLUMNS} FROM failing WHERE key IN (%s)"
+_ALL = f"SELECT {_COLUMNS} FROM failing ORDER BY key"
+_BETWEEN = f"SELECT {_COLUMNS} FROM failing WHERE key >= ? AND key < ?"
+_SAVE = f"INSERT OR REPLACE INTO failing ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _MOST_KEYS = 500  # in one statement
 
 
@@ -51,14 +53,17 @@ class Record:
     expired: bool = False
     code: int = 0
     text: str = ""
+    detail: str = ""  # what a rule may ask of besides: see route.retry_rules.Failure
 
 
 class RetryHints:
     """The retry database."""
 
-    __slots__ = ("_seen", "_store")
+    __slots__ = ("_expire", "_seen", "_store")
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, expire: int = EXPIRE_SECONDS) -> None:
+        """`expire`: what was not touched for so many seconds says nothing any more."""
+        self._expire = expire
         self._store = Store(path, _SCHEMA)
         # Whether it was empty when we looked, and in which state of the database that was.
         self._seen: tuple[tuple[int, int], bool] | None = None
@@ -73,7 +78,7 @@ class RetryHints:
             marks = ",".join("?" * len(some))
             for row in self._store.read(_FIND % marks, some):
                 record = _record(row)
-                if now - record.last_try < EXPIRE_SECONDS:
+                if now - record.last_try < self._expire:
                     found[record.key] = record
         return found
 
@@ -84,7 +89,7 @@ class RetryHints:
         prefix = _storable(f"T:{name}:")
         rows = self._store.read(_BETWEEN, (prefix, prefix[:-1] + ";"))
         records = [_record(row) for row in rows]
-        return [record for record in records if now - record.last_try < EXPIRE_SECONDS]
+        return [record for record in records if now - record.last_try < self._expire]
 
     def save(self, records: Sequence[Record]) -> None:
         """Remember these failures."""
@@ -96,7 +101,7 @@ class RetryHints:
         """These work again."""
         rows = [(_storable(key),) for key in keys]
         if rows and not self._is_empty():
-            self._store.write("DELETE FROM retry WHERE key = ?", rows)
+            self._store.write("DELETE FROM failing WHERE key = ?", rows)
 
     def everything(self) -> list[Record]:
         """All records, for people to see."""
@@ -105,8 +110,8 @@ class RetryHints:
     def tidy(self, now: float) -> None:
         """Drop what is too old to matter."""
         if not self._is_empty():
-            oldest = int(now) - EXPIRE_SECONDS
-            self._store.write("DELETE FROM retry WHERE last_try < ?", [(oldest,)])
+            oldest = int(now) - self._expire
+            self._store.write("DELETE FROM failing WHERE last_try < ?", [(oldest,)])
 
     def close(self) -> None:
         """Give the database back."""
@@ -118,7 +123,7 @@ class RetryHints:
         if changes is None:
             return True
         if self._seen is None or self._seen[0] != changes:
-            self._seen = (changes, not self._store.read("SELECT 1 FROM retry LIMIT 1"))
+            self._seen = (changes, not self._store.read("SELECT 1 FROM failing LIMIT 1"))
         return self._seen[1]
 
 
@@ -136,11 +141,12 @@ def _row(record: Record) -> Row:
         int(record.expired),
         record.code,
         _storable(record.text[:TEXT_LIMIT]),
+        _storable(record.detail),
     )
 
 
 def _record(row: Row) -> Record:
-    key, first, last, following, expired, code, text = row
+    key, first, last, following, expired, code, text, detail = row
     return Record(
         str(key),
         _number(first),
@@ -149,6 +155,7 @@ def _record(row: Row) -> Record:
         bool(expired),
         _number(code),
         str(text),
+        str(detail),
     )
 
 

@@ -89,9 +89,12 @@ def discarded(log: Log, message_id: str, address: str, *, router: str) -> None:
     log.main(f"{message_id} => :blackhole: <{address}>{_fields(R=router)}")
 
 
-def deferred(
-    log: Log,
-    message_id: str,
+def deferred(log: Log, message_id: str, text: str) -> None:
+    """==  An address has to wait; the text is made by `deferral`."""
+    log.main(f"{message_id} == {text}")
+
+
+def deferral(
     address: str,
     text: str,
     *,
@@ -99,15 +102,15 @@ def deferred(
     transport: str = "",
     host: str = "",
     code: int = 0,
-) -> None:
-    """==  An address has to wait."""
+) -> str:
+    """The words for an address that has to wait."""
     where = f" H={host}" if host else ""
     system = os.strerror(code) if code > 0 else ""
     # What the system said stands before the host, what we say behind it.
     said = "" if text == system else f": {text}"
     word = f": {system}" if system else ""
     shown = _fields(R=router, T=transport)
-    log.main(f"{message_id} == {address}{shown} defer ({code}){word}{where}{said}")
+    return f"{address}{shown} defer ({code}){word}{where}{said}"
 
 
 def host_failed(log: Log, message_id: str, host: str, text: str, *, code: int = 0) -> None:
@@ -123,19 +126,17 @@ def failed_host(host: str, text: str, code: int) -> str:
     return f"H={host}: {text}{f': {system}' if system else ''}"
 
 
-def failed(
-    log: Log,
-    message_id: str,
-    address: str,
-    text: str,
-    *,
-    router: str = "",
-    transport: str = "",
-    host: str = "",
-) -> None:
-    """**  An address can never be delivered to."""
+def failed(log: Log, message_id: str, text: str) -> None:
+    """**  An address can never be delivered to; the text is made by `failure`."""
+    log.main(f"{message_id} ** {text}")
+
+
+def failure(
+    address: str, text: str, *, router: str = "", transport: str = "", host: str = ""
+) -> str:
+    """The words for an address that failed."""
     shown = _fields(R=router, T=transport, H=host)
-    log.main(f"{message_id} ** {address}{shown}: {text}")
+    return f"{address}{shown}: {text}"
 
 
 def completed(log: Log, message_id: str) -> None:
@@ -143,9 +144,21 @@ def completed(log: Log, message_id: str) -> None:
     log.main(f"{message_id} Completed")
 
 
-def frozen(log: Log, message_id: str, why: str = "") -> None:
-    """Frozen: a message waits until somebody looks at it."""
-    log.main(f"{message_id} Frozen{f' ({why})' if why else ''}")
+def frozen(log: Log, message_id: str, why: str = "") -> str:
+    """Frozen: a message waits until somebody looks at it; gives the words."""
+    text = f"Frozen{f' ({why})' if why else ''}"
+    log.main(f"{message_id} {text}")
+    return text
+
+
+def steered(log: Log, message_id: str, text: str) -> None:
+    """What somebody had done with a message by a command: frozen by …, cancelled by …."""
+    log.main(f"{message_id} {text}")
+
+
+def queue_run(log: Log, event: str, pid: int, options: str) -> None:
+    """Start and End of a run of the queue that somebody asked for."""
+    log.main(f"{event} queue run: pid={pid}{f' {options}' if options else ''}")
 
 
 def locked(log: Log, message_id: str) -> None:
@@ -154,11 +167,6 @@ def locked(log: Log, message_id: str) -> None:
         f"{message_id} Spool file for {message_id} is locked"
         " (another process is handling this message)"
     )
-
-
-def removed(log: Log, message_id: str, user: str) -> None:
-    """A message was removed by hand."""
-    log.main(f"{message_id} removed by {user}")
 
 
 def note(log: Log, message_id: str, text: str) -> None:

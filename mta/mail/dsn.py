@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from mta.base.text import one_line, to_bytes, to_text
 from mta.mail import xtext
 from mta.mail.date import rfc5322
-from mta.mail.header import DELETED, Header, first, make
+from mta.mail.header import DELETED, Header, first, make, parse_block
 
 RETURN_SIZE_LIMIT = 100 * 1024
 RETURN_LINE_LIMIT = 998
@@ -126,6 +126,11 @@ class BounceReport:
     envelope_id: str = ""
     return_size_limit: int = RETURN_SIZE_LIMIT
     return_line_limit: int = RETURN_LINE_LIMIT
+    reply_to: str = ""
+    own_headers: str = ""  # whole lines that stand in the place of Subject:
+    opening: str = ""  # what stands in the place of the first paragraphs
+    remark: str = ""  # behind the first line
+    returns: bool = True  # anything at all
 
 
 def bounce(report: BounceReport) -> tuple[list[Header], bytes]:
@@ -177,7 +182,7 @@ def _parts(boundary: str, report: BounceReport, people: bytes, programs: bytes) 
     parts = (
         (b"text/plain; charset=%b" % charset, people),
         (b"message/%b" % status, programs),
-        _returned(report),
+        *((_returned(report),) if report.returns else ()),
     )
     mark = to_bytes(boundary)
     written = [
@@ -208,15 +213,22 @@ def _bounce_headers(report: BounceReport, kind: list[Header]) -> list[Header]:
             make("X-Failed-Recipients", ",\n  ".join(named[at : at + _NAMED_LIMIT]))
             for at in range(0, len(named), _NAMED_LIMIT)
         ),
+        *([make("Reply-To", one_line(report.reply_to))] if report.reply_to else []),
         make("Auto-Submitted", "auto-replied"),
         make("From", _from(report)),
         make("To", one_line(report.to)),
         *references(report.headers),
         *kind,
-        make("Subject", FAILED_SUBJECT if report.sender else RETURNED_SUBJECT),
+        *titles(report.own_headers, FAILED_SUBJECT if report.sender else RETURNED_SUBJECT),
         make("Message-Id", f"<E{report.message_id}@{report.primary_hostname}>"),
         make("Date", rfc5322(report.now)),
     ]
+
+
+def titles(own: str, subject: str) -> list[Header]:
+    """The header lines of a template, or the usual Subject: for want of them."""
+    found, _ = parse_block(to_bytes(own.strip("\n") + "\n")) if own else ([], b"")
+    return found or [make("Subject", subject)]
 
 
 def references(headers: tuple[Header, ...]) -> list[Header]:
@@ -252,10 +264,12 @@ address(es) failed:
 
 
 def _for_people(report: BounceReport) -> bytes:
-    lines = [_CREATED]
+    lines = [f"{_CREATED}{report.remark}"]
     lines.append(_FAILED_OF.format(one_line(report.sender)) if report.sender else _FAILED)
+    if report.opening:
+        lines = [report.opening.rstrip("\n") + "\n\n"]
     for failed in report.failed:
-        text = f"    {_indented(failed.text)}\n" if failed.text else ""
+        text = f"    {indented(failed.text)}\n" if failed.text else ""
         lines.append(f"  {_named(failed, 4)}\n{text}")
     spoken = [failed for failed in report.failed if failed.output]
     if spoken:
@@ -277,7 +291,7 @@ def _spoken(failed: FailedRecipient) -> str:
     return "\n".join(["\t".join(map(one_line, line.split("\t"))) for line in lines]) + "\n"
 
 
-def _indented(text: str) -> str:
+def indented(text: str) -> str:
     """An error text: each line indented, and a new line after a colon behind a long run."""
     result: list[str] = []
     for line in text[:TEXT_LIMIT].rstrip("\r\n").split("\n"):

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from mta.proc.control import Run
+from mta.proc.control import Run, Steer, Steered
 from mta.proc.master import Order, work
 from mta.unix import frames, process
 
@@ -30,14 +30,31 @@ def serving(file: str, macros: dict[str, str]) -> Iterator[str]:
         once.close()
 
 
-def run_queue(file: str, macros: dict[str, str], *, force: bool) -> int:
-    """Try everything that waits once, in the foreground; the exit code."""
+def run_queue(file: str, macros: dict[str, str], orders: Sequence[Run]) -> int:
+    """Try once what these orders say, in the foreground; the exit code."""
     try:
         with _tree(file, macros) as (once, _):
-            frames.send(once, Run(int(force)))
+            for order in orders:
+                frames.send(once, order)
     except ChildProcessError:
         return os.EX_CONFIG
     return os.EX_OK
+
+
+def steer(file: str, macros: dict[str, str], orders: Sequence[Steer]) -> list[Steered]:
+    """Have something done with messages; what came of each.
+
+    Raises ChildProcessError if the processes could not start.
+    """
+    answers: list[Steered] = []
+    with _tree(file, macros) as (once, _):
+        for order in orders:
+            frames.send(once, order)
+            received = frames.receive(once, (Steered,))
+            if received is None or not isinstance(received.message, Steered):
+                raise ChildProcessError
+            answers.append(received.message)
+    return answers
 
 
 @contextmanager

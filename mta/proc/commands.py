@@ -1,8 +1,8 @@
 """Answering commands: what the runner does for `mailq`, `runq` and `mta queue`.
 
     uid           the mail user
-    in            list, run, retry, remove, status over SPOOL/run/control
-    out           waiting, status_is, done, denied
+    in            list, run, retry, steer, ask_why, status over SPOOL/run/control
+    out           waiting, status_is, steered, known_failure, done, denied
 
 Who asks is what the kernel says.  Root, the owner of the spool and members of admin_groups
 may do everything; all others see their own messages and may do nothing.  What takes reading
@@ -20,25 +20,36 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
+from mta.base import clock
 from mta.base.errors import MtaError, ProtocolError
-from mta.base.text import BLANKS, to_bytes
+from mta.base.text import to_bytes
 from mta.base.version import VERSION
 from mta.config.model import Configuration
+from mta.deliver.bounce import Bouncer
+from mta.deliver.steer import ACTIONS, Steering, Unwilling
+from mta.expand.context import Context
+from mta.hints.retry import RetryHints
 from mta.log import events
+from mta.lookup.api import Tables
 from mta.proc import roles
 from mta.proc.control import (
     COMMANDS,
+    AskWhy,
     Denied,
     Done,
+    KnownFailure,
     List,
-    Remove,
     Retry,
     Run,
     Status,
     StatusIs,
+    Steer,
+    Steered,
     Waiting,
 )
+from mta.proc.queue_runs import QueueRuns
 from mta.proc.schedule import Entry, Schedule
+from mta.route.retry_rules import failure_of, load_retry_rules
 from mta.spool import scan
 from mta.spool.envelope import Envelope
 from mta.spool.ids import is_id
@@ -50,6 +61,7 @@ from mta.unix.loop import Loop, Timer
 PATIENCE_SECONDS = 10.0
 SLOW_SECONDS = 60.0
 LISTING_SECONDS = 600
+THAWED_SECONDS = 300.0  # until a message that was thawed is tried
 # Each command holds a connection, and listing a process: there must be an end to it.
 MOST_ASKERS = 100
 MOST_OF_ONE = 10  # of one user, but for root
@@ -67,8 +79,9 @@ class Asked(Protocol):
     loop: Loop
     draining: bool
     started: int
+    runs: QueueRuns
 
-    def queue_run(self, *, force: bool) -> int: ...
+    def queue_run(self, order: Run) -> int: ...
     def dispatch(self) -> None: ...
     def assist(self, work: Callable[[], int | None], ended: Callable[[], None]) -> None: ...
     def deliverers(self) -> int: ...
@@ -79,11 +92,7 @@ def is_admin(conf: Configuration, peer: users.Peer) -> bool:
     if peer.uid in (0, os.geteuid()):
         return True
     groups = conf.local.admin_groups
-    user = users.by_uid(peer.uid)
-    if groups is None or user is None:
-        return False
-    own = users.groups_of(user)
-    return any(users.group_id(name.strip(BLANKS)) in own for name in groups.text.split(":"))
+    return groups is not None and users.is_in(peer.uid, groups.text)
 
 
 class Conversation:
@@ -143,32 +152,38 @@ class Conversation:
     def act(self, message: object) -> None:
         """Do what was asked."""
         runner = self.runner
-        admin = is_admin(runner.inherited.conf, self.peer)
+        conf = runner.inherited.conf
+        admin = is_admin(conf, self.peer)
+        if isinstance(message, Run | Retry) and not conf.local.prod_requires_admin:
+            admin = True
         match message:
             case Status():
                 self.say(status(runner))
             case List():
-                only = None if admin else self.peer.uid
+                everything = admin or not conf.local.queue_list_requires_admin
+                only = None if everything else self.peer.uid
                 # What the network user took from strangers is not his own.
                 if only == runner.inherited.identities.network.uid:
                     only = -1
                 self.child(partial(show, runner.spool, runner.schedule, self.connection, only))
             case _ if not admin:
                 self.say(Denied("only root, the mail user and admin_groups may do that"))
-            case Run(force=force):
-                self.say(Done(runner.queue_run(force=bool(force))))
-            case Retry(message_id=message_id):
-                self.retry(message_id)
-            case Remove(message_id=message_id):
-                self.remove(message_id)
+            case Run():
+                self.say(Done(runner.queue_run(message)))
+            case Retry(message_id=message_id, force=force):
+                self.retry(message_id, force=bool(force))
+            case Steer():
+                self.steer(message)
+            case AskWhy():
+                self.child(partial(show_failures, runner, self.connection))
 
-    def retry(self, message_id: str) -> None:
+    def retry(self, message_id: str, *, force: bool) -> None:
         """Try one message now."""
         entry = self.known(message_id)
         if entry is None:
             self.say(Denied(f"there is no message {message_id[:64]}"))
             return
-        self.runner.schedule.make_due(entry, force=True)
+        self.runner.schedule.make_due(entry, force=force, thaw=force, queue_run=not force)
         self.say(Done(1))
         self.runner.dispatch()
 
@@ -182,24 +197,17 @@ class Conversation:
             return None
         return self.runner.schedule.add(message_id)
 
-    def remove(self, message_id: str) -> None:
-        """Remove one message, in a child."""
-        if self.known(message_id) is None:
-            self.say(Denied(f"there is no message {message_id[:64]}"))
-            return
-        self.child(
-            partial(
-                remove, self.runner, message_id, users.name_of(self.peer.uid), self.connection
-            ),
-            partial(self.removed, message_id),
-        )
+    def steer(self, order: Steer) -> None:
+        """Have something done with one message, by a child."""
+        by = users.name_of(self.peer.uid)
+        settle = aftermath(self.runner, order)
 
-    def removed(self, message_id: str) -> None:
-        """The child has ended: forget the message if it is gone."""
-        self.listen()
-        entry = self.runner.schedule.entries.get(message_id)
-        if entry is not None and not scan.exists(self.runner.spool, message_id):
-            self.runner.schedule.forget(entry)
+        def ended() -> None:
+            self.listen()
+            settle()
+
+        self.rest()
+        self.runner.assist(partial(steer, self.runner, order, by, self.connection), ended)
 
     def child(self, work: partial[int], ended: partial[None] | None = None) -> None:
         """Let a child answer, and listen again when it has."""
@@ -276,10 +284,13 @@ def waiting(envelope: Envelope, size: int, entry: Entry | None) -> list[Waiting]
         each.address for each in envelope.recipients if each.address in envelope.nonrecipients
     ]
     left = [each.address for each in envelope.remaining]
+    known = {each.address for each in envelope.recipients}
+    generated = sorted(envelope.nonrecipients - known)
     frames_of: list[Waiting] = []
     while True:
         part, left = _some(left)
-        gone, delivered = _some(delivered)
+        gone, delivered = _some(delivered, FRAME_SPACE // 4)
+        made, generated = _some(generated, FRAME_SPACE // 4)
         frames_of.append(
             Waiting(
                 envelope.id,
@@ -291,38 +302,122 @@ def waiting(envelope: Envelope, size: int, entry: Entry | None) -> list[Waiting]
                 int(entry is not None and entry.state == "running"),
                 tuple(part),
                 tuple(gone),
+                tuple(made),
             )
         )
-        if not left and not delivered:
+        if not left and not delivered and not generated:
             return frames_of
 
 
-def _some(addresses: list[str]) -> tuple[list[str], list[str]]:
-    """As many as fit into half a frame, and the rest."""
+def _some(addresses: list[str], space: int = FRAME_SPACE // 2) -> tuple[list[str], list[str]]:
+    """As many as fit into a part of a frame, and the rest."""
     used = 0
     for number, address in enumerate(addresses):
         used += len(to_bytes(address)) + len("recipients=") + 1
-        if used > FRAME_SPACE // 2:
+        if used > space:
             return addresses[:number], addresses[number:]
     return addresses, []
 
 
-def remove(runner: Asked, message_id: str, by: str, connection: socket.socket) -> int:
-    """Remove a message, in a child, unless somebody is at it."""
-    process.set_title(f"mta: remove {message_id}")
-    log = runner.inherited.log
-    reply: object = Done(1)
+def steer_once(runner: Asked, order: Steer, channel: socket.socket) -> None:
+    """Have something done for the command that we were started for."""
+    by = users.name_of(os.getuid()) if not runner.inherited.identities.separated else "root"
+    runner.assist(partial(steer, runner, order, by, channel), aftermath(runner, order))
+
+
+def aftermath(runner: Asked, order: Steer) -> Callable[[], None]:
+    """What is to be done when a message has been steered: it may be gone, or have bounced."""
+    before: set[str] = set()
+    if order.action == "give_up":
+        before.update(scan.ids(runner.spool))
+
+    def settle() -> None:
+        entry = runner.schedule.entries.get(order.message_id)
+        if entry is not None and not scan.exists(runner.spool, order.message_id):
+            runner.schedule.forget(entry)
+            runner.runs.tried(order.message_id)
+        elif entry is not None and order.action == "thaw" and entry.state == "waiting":
+            runner.schedule.wait(entry, clock.now() + THAWED_SECONDS)
+        for message_id in scan.ids(runner.spool) if before else ():
+            if message_id not in before:
+                runner.schedule.make_due(runner.schedule.add(message_id))
+        runner.dispatch()
+
+    return settle
+
+
+def steer(runner: Asked, order: Steer, by: str, connection: socket.socket) -> int:
+    """Do something with a message, in a child, unless somebody is at it."""
+    process.set_title(f"mta: {order.action} {order.message_id}")
     try:
-        message = Message.open(runner.spool, message_id)
-        if message is None:
-            reply = Denied(f"message {message_id} is locked or gone; try again later")
-        else:
-            with message:
-                message.remove()
-            events.removed(log, message_id, by)
-            events.completed(log, message_id)
+        said, failed = _steer(runner, order, by)
     except MtaError as error:
-        reply = Denied(str(error))
+        said, failed = f"Message {order.message_id}: {error}", True
     with contextlib.suppress(OSError):
-        frames.send(connection, reply)
+        frames.send(connection, Steered(said, int(failed)))
     return 0
+
+
+def _steer(runner: Asked, order: Steer, by: str) -> tuple[str, bool]:
+    """What came of it, in Exim's words, and whether it failed."""
+    conf, log = runner.inherited.conf, runner.inherited.log
+    action, message_id = ACTIONS.get(order.action), order.message_id
+    if action is None or not is_id(message_id):
+        return f"there is no {order.action[:40]!r} of {message_id[:64]!r}", True
+    bouncer = Bouncer(conf, runner.spool, log, Tables())
+    message = Message.open(runner.spool, message_id)
+    if message is None and scan.exists(runner.spool, message_id):
+        events.locked(log, message_id)
+        return f"Message {message_id} is locked", True
+    if message is None:
+        events.note(log, message_id, f"Spool file {message_id}-D not found")
+        return f"Spool data file for {message_id} does not exist", True
+    with message:
+        try:
+            said = action(Steering(log, bouncer, by), message, order.words)
+        except Unwilling as unwilling:
+            return f"Message {message_id}{unwilling}", True
+    return f"Message {message_id}{said}" if said else "", False
+
+
+def show_failures(runner: Asked, connection: socket.socket) -> int:
+    """Send what is known of failures, with the rules that apply, in a child."""
+    process.set_title("mta: list")
+    connection.setblocking(True)
+    connection.settimeout(SLOW_SECONDS)
+    signal.alarm(LISTING_SECONDS)
+    conf = runner.inherited.conf
+    with contextlib.suppress(OSError):
+        known = failures(conf, f"{runner.spool.path}/db/retry.sqlite")
+        for each in known:
+            frames.send(connection, each)
+        frames.send(connection, Done(len(known)))
+    return 0
+
+
+def failures(conf: Configuration, path: str) -> list[KnownFailure]:
+    """Everything that the retry database knows, each with the rule that applies to it."""
+    hints = RetryHints(path, conf.queue.retry_data_expire)
+    rules, ctx = load_retry_rules(conf), Context(conf, Tables())
+    found: list[KnownFailure] = []
+    for record in hints.everything():
+        subject = record.key[2:].partition(":<")[0]
+        if record.key.startswith("T:") and "@" not in subject:
+            subject = subject.partition(":")[0]
+        line = rules.find(ctx, subject, failure_of(record))
+        found.append(
+            KnownFailure(
+                record.key,
+                record.first_failed,
+                record.last_try,
+                record.next_try,
+                int(record.expired),
+                record.code,
+                record.text,
+                line.text if line else "",
+                str(line.where) if line else "",
+                line.lasts if line else 0,
+            )
+        )
+    hints.close()
+    return found

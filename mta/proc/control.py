@@ -87,17 +87,19 @@ class Arrived:
 @frame("attempt")
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """Try to deliver this message; `force` ignores retry times and thaws."""
+    """Try to deliver this message; the rest is that of deliver.report.How."""
 
     message_id: str
     force: int
     queue_run: int
+    thaw: int = 0
+    only: str = ""
 
 
 @frame("attempted")
 @dataclass(frozen=True, slots=True)
 class Attempted:
-    """What came of it.  `state` as in deliver.message.Report; `bounces` are new messages."""
+    """What came of it.  `state` as in deliver.report.Report; `bounces` are new messages."""
 
     message_id: str
     state: str
@@ -129,30 +131,78 @@ class Waiting:
     running: int
     recipients: tuple[str, ...]
     delivered: tuple[str, ...]
+    generated: tuple[str, ...] = ()  # done, and made of recipients by aliases
 
 
 @frame("run")
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Try everything that waits; `force` also what is not due."""
+    """Try everything that waits, or the messages `ids` in this order.
+
+    `force`: 1 also what is not due, 2 of `ids` only the first; `thaw` also what is frozen;
+    `only` as in deliver.report.How; `options` are for the log.
+    """
 
     force: int
+    thaw: int = 0
+    only: str = ""
+    options: str = ""
+    some: int = 0  # 1: `ids`, even if there are none
+    ids: tuple[str, ...] = ()
 
 
 @frame("retry")
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Try this message now, due or not, frozen or not."""
+    """Try this message now; with `force` due or not, frozen or not."""
 
     message_id: str
+    force: int = 1
 
 
-@frame("remove")
+@frame("steer")
 @dataclass(frozen=True, slots=True)
-class Remove:
-    """Remove this message, silently; no bounce is sent."""
+class Steer:
+    """Have something done with this message: `action` is one of deliver.steer.ACTIONS.
 
+    Answered by a Steered frame.
+    """
+
+    action: str
     message_id: str
+    words: tuple[str, ...] = ()
+
+
+@frame("steered")
+@dataclass(frozen=True, slots=True)
+class Steered:
+    """What came of it, in Exim's words for standard output; `failed` is 1 if nothing did."""
+
+    said: str
+    failed: int
+
+
+@frame("ask_why")
+@dataclass(frozen=True, slots=True)
+class AskWhy:
+    """What is known of failures?  Answered by KnownFailure frames, then Done."""
+
+
+@frame("known_failure")
+@dataclass(frozen=True, slots=True)
+class KnownFailure:
+    """One retry record, and the line of the retry section that applies to it."""
+
+    key: str
+    first_failed: int
+    last_try: int
+    next_try: int
+    expired: int
+    code: int
+    text: str
+    rule: str  # as it is written; "" if there is none
+    where: str
+    lasts: int  # for how many seconds the rule tries
 
 
 @frame("status")
@@ -192,5 +242,5 @@ class Denied:
     reason: str
 
 
-COMMANDS = (List, Run, Retry, Remove, Status)
-ANSWERS = (Waiting, StatusIs, Done, Denied)
+COMMANDS = (List, Run, Retry, Steer, AskWhy, Status)
+ANSWERS = (Waiting, StatusIs, Steered, KnownFailure, Done, Denied)

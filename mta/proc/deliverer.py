@@ -24,7 +24,8 @@ from dataclasses import dataclass
 
 from mta.base import clock
 from mta.deliver.asking import AskedFiles
-from mta.deliver.message import Deliverer, Report
+from mta.deliver.message import Deliverer
+from mta.deliver.report import How, Report
 from mta.deliver.workers import Workers
 from mta.lookup.api import Tables
 from mta.proc import roles
@@ -118,14 +119,16 @@ def _serve(delivery: Deliverer, channel: socket.socket) -> None:
             order = received.message
             process.set_title(f"mta: deliver {order.message_id}")
             began = clock.monotonic()
-            delivery.begin(
-                order.message_id, force=bool(order.force), queue_run=bool(order.queue_run)
-            )
+            delivery.begin(order.message_id, _how(order))
             if not delivery.under_way or clock.monotonic() > began + LONG_SECONDS:
                 break
         _report(channel, delivery.wait(channel.fileno()))
         if not delivery.under_way:
             process.set_title("mta: deliver")
+
+
+def _how(order: Attempt) -> How:
+    return How(bool(order.force), bool(order.queue_run), bool(order.thaw), order.only)
 
 
 def _report(channel: socket.socket, reports: list[Report]) -> None:

@@ -26,7 +26,8 @@ from mta.base.errors import ProtocolError
 from mta.deliver import freeze
 from mta.log import events
 from mta.proc import commands, deliverer, pickup, roles, sweeper
-from mta.proc.control import Arrived, Attempt, Attempted, Run
+from mta.proc.control import Arrived, Attempt, Attempted, Run, Steer
+from mta.proc.queue_runs import QueueRuns
 from mta.proc.schedule import Entry, Schedule
 from mta.spool import scan
 from mta.spool.ids import is_id
@@ -36,6 +37,7 @@ from mta.unix.loop import Loop, Timer
 SCAN_SECONDS = 300.0
 PICKUP_SECONDS = 1.0
 SWEEP_SECONDS = 3600.0
+FROZEN_SECONDS = 86400.0  # when we look again at what is frozen for good
 AFTER_CRASH_SECONDS = 60.0
 AFTER_OTHERS_SECONDS = 2.0  # for a message that was not alone: most likely another did it
 MOST_CRASHES = 3  # of ours over one message; then it is frozen until somebody looks
@@ -94,6 +96,7 @@ class Runner:
         self.loop = Loop()
         self.children: dict[int, Child] = {}
         self.idle: list[Child] = []
+        self.runs = QueueRuns(self.log)
         self.helpers: dict[int, Callable[[], None]] = {}
         self.askers: Counter[int] = Counter()  # connections for commands, by who asks
         self.leftovers = pickup.Leftovers(self.spool)
@@ -133,7 +136,7 @@ class Runner:
         """The command that we serve wants a queue run, or nothing more."""
         assert self.once is not None
         try:
-            received = frames.receive(self.once, (Run,))
+            received = frames.receive(self.once, (Run, Steer))
         except (OSError, ProtocolError):
             received = None
         if received is None:
@@ -142,7 +145,9 @@ class Runner:
             self.ending = True
             self.end_if_once()
         elif isinstance(received.message, Run):
-            self.queue_run(force=bool(received.message.force))
+            self.queue_run(received.message)
+        elif isinstance(received.message, Steer):
+            commands.steer_once(self, received.message, self.once)
 
     def master(self) -> None:
         """The master speaks, or has gone."""
@@ -241,14 +246,12 @@ class Runner:
                 if due:
                     self.schedule.make_due(entry, queue_run=True)
 
-    def queue_run(self, *, force: bool) -> int:
-        """Try everything that waits; retry times are honoured unless forced."""
+    def queue_run(self, order: Run) -> int:
+        """Try everything that waits, or some of it; how many messages that are."""
         self.spool_scan(due=False)
-        entries = sorted(self.schedule.entries.values(), key=lambda each: each.message_id)
-        for entry in entries:
-            self.schedule.make_due(entry, force=force, queue_run=True)
+        chosen = self.runs.begin(order, self.schedule)
         self.dispatch()
-        return len(entries)
+        return len(chosen)
 
     # ---- what is done
 
@@ -268,7 +271,7 @@ class Runner:
                 child = self.unoccupied()
             if child is None:
                 self.schedule.finish(entry)
-                self.schedule.make_due(entry, queue_run=entry.queue_run)
+                self.schedule.make_due(entry, queue_run=entry.queue_run, only=entry.only)
                 break
             self.hand(child, entry)
         self.set_timer()
@@ -351,7 +354,13 @@ class Runner:
         child.alone = entry.crashes > 0
         child.uses += 1
         child.since = clock.monotonic()
-        order = Attempt(entry.message_id, int(entry.force), int(entry.queue_run))
+        order = Attempt(
+            entry.message_id,
+            int(entry.force),
+            int(entry.queue_run),
+            int(entry.thaw),
+            entry.only,
+        )
         try:
             frames.send(child.channel, order)
         except OSError:
@@ -403,15 +412,24 @@ class Runner:
         entry.errors = entry.crashes = 0
         entry.destination = report.destination or entry.destination
         again, entry.again = entry.again, False
+        thaw, entry.again_thaw = entry.again_thaw, False
         for bounce in report.bounces:
             self.schedule.make_due(self.schedule.add(bounce))
         if report.state in ("done", "gone", "damaged"):
             self.schedule.forget(entry)
         elif again:
-            self.schedule.make_due(entry, force=True)
+            self.schedule.make_due(entry, force=True, thaw=thaw)
         else:
-            self.schedule.wait(entry, report.next_try or clock.now() + SCAN_SECONDS)
+            self.schedule.wait(entry, report.next_try or self.usual_wait(entry, report.state))
+        self.runs.tried(entry.message_id)
         self.end_if_once()
+
+    def usual_wait(self, entry: Entry, state: str) -> float:
+        """Until when a message waits for which the attempt named no time."""
+        now = clock.now()
+        if state == "skipped" and entry.next_try > now:
+            return entry.next_try
+        return now + (FROZEN_SECONDS if state == "frozen" else SCAN_SECONDS)
 
     def lost(self, child: Child) -> None:
         """A deliverer has gone.  The messages it had wait before they are tried again."""
@@ -426,6 +444,7 @@ class Runner:
             self.schedule.wait(
                 entry, clock.now() + (pause if was_alone else AFTER_OTHERS_SECONDS)
             )
+            self.runs.tried(entry.message_id)
         child.left += child.entries.values()
         child.entries.clear()
         self.dismiss(child)
@@ -464,6 +483,7 @@ class Runner:
                 if code == process.EXIT_BUG:
                     events.bug(self.log, "helper", f"process {pid} ended in an error")
                 ended()
+                self.end_if_once()
             elif (child := self.children.pop(pid, None)) is not None:
                 if code == process.EXIT_BUG:
                     events.bug(self.log, "deliverer", f"process {pid} ended in an error")
@@ -488,7 +508,8 @@ class Runner:
         """A tree that was started for one command ends when everything was tried."""
         if self.ending:
             self.arrivals()  # what deliveries handed in came before their end
-        if self.ending and not self.schedule.due and not self.schedule.running:
+        busy = self.schedule.due or self.schedule.running or self.helpers
+        if self.ending and not busy:
             self.drain(0)
 
     # ---- the drop-box and commands
@@ -512,7 +533,8 @@ class Runner:
     def sweep(self) -> None:
         """Have removed what crashes left in the spool, now and then."""
         if not self.draining:
-            self.assist(partial(sweeper.run, self.log, self.spool), self.swept)
+            expire = self.conf.queue.retry_data_expire
+            self.assist(partial(sweeper.run, self.log, self.spool, expire), self.swept)
 
     def swept(self) -> None:
         """The sweeper is done."""

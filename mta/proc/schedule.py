@@ -22,9 +22,12 @@ class Entry:
     destination: str = ""
     next_try: float = 0.0
     force: bool = False
+    thaw: bool = False
+    only: str = ""
     queue_run: bool = False
     state: str = "waiting"  # waiting, due, running
     again: bool = False  # asked for once more while it was running
+    again_thaw: bool = False  # and to be thawed then
     crashes: int = 0  # of the processes that tried it
     errors: int = 0  # of ours among them
 
@@ -60,17 +63,30 @@ class Schedule:
     def wait(self, entry: Entry, until: float) -> None:
         """It is not to be tried before this time."""
         entry.state, entry.next_try = "waiting", until
-        entry.force = entry.queue_run = False
+        entry.force = entry.queue_run = entry.thaw = False
+        entry.only = ""
         heapq.heappush(self._heap, (until, entry.message_id))
         if len(self._heap) > 2 * len(self.entries) + 1000:
             self._clear_out()
 
-    def make_due(self, entry: Entry, *, force: bool = False, queue_run: bool = False) -> None:
+    def make_due(
+        self,
+        entry: Entry,
+        *,
+        force: bool = False,
+        queue_run: bool = False,
+        thaw: bool = False,
+        only: str = "",
+    ) -> None:
         """It is to be tried as soon as its turn comes."""
         if entry.state == "running":
             entry.again = entry.again or force
+            entry.again_thaw = entry.again_thaw or thaw
             return
+        # Where two ask for it, the one who wants more counts.
+        entry.only = only if entry.state == "waiting" else entry.only and only
         entry.force = entry.force or force
+        entry.thaw = entry.thaw or thaw
         entry.queue_run = queue_run
         if entry.state == "due":
             return

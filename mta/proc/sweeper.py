@@ -17,12 +17,12 @@ from mta.spool.layout import Spool
 from mta.unix import process
 
 
-def run(log: Log, spool: Spool) -> int:
-    """Sweep once."""
+def run(log: Log, spool: Spool, expire: int) -> int:
+    """Sweep once; what is known of failures goes after `expire` seconds."""
     process.set_title("mta: sweeper")
     for name in scan.sweep(spool, clock.now()):
         events.note(log, "", f"removed {name}: left by a reception that never ended")
-    hints = RetryHints(f"{spool.path}/db/retry.sqlite")
+    hints = RetryHints(f"{spool.path}/db/retry.sqlite", expire)
     hints.tidy(clock.now())
     hints.close()
     return 0

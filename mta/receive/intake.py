@@ -24,7 +24,7 @@ from mta.acl.program import Action
 from mta.acl.situation import Situation
 from mta.base import clock
 from mta.base.errors import ExpansionFail, Reject, TempFail
-from mta.base.text import lower, to_bytes
+from mta.base.text import lower, one_line, to_bytes
 from mta.expand.context import Connection
 from mta.log import events
 from mta.log.selector import selected
@@ -272,6 +272,7 @@ class Intake:
         now = not (self._terms.queue_only or effects.queue_only or effects.freeze)
         if effects.freeze:
             events.note(log, self.id, "frozen by ACL")
+            self._tell_frozen(envelope)
         elif effects.queue_only:
             events.note(log, self.id, "no immediate delivery: queued by ACL")
         elif self._terms.reason:
@@ -279,6 +280,26 @@ class Intake:
         domain = split(recipients[0].address)[1] if recipients else ""
         self._service.arrived(self.id, now, envelope.sender, lower(domain))
         return self.id
+
+    def _tell_frozen(self, envelope: Envelope) -> None:
+        """Tell those of freeze_tell of a message that came and was frozen at once."""
+        service = self._service
+        to = service.conf.delivery.freeze_tell
+        if not to or not self._situation.message.freeze_tell:
+            return
+        from mta.deliver.bounce import Bouncer  # rarely needed here
+
+        text = (
+            f"Message {self.id} was frozen on arrival by ACL.\n"
+            f"The sender is <{one_line(envelope.sender)}>.\n"
+        )
+        bouncer = Bouncer(service.conf, service.spool, service.log, service.tables)
+        try:
+            notice = bouncer.tell(envelope, to, "Message frozen on arrival", text)
+        except TempFail as error:
+            events.note(service.log, self.id, f"cannot tell: {error}")
+        else:
+            service.arrived(notice, True, "", "")
 
     def _throw_away(self, headers: list[Header], had_id: Header | None, who: str) -> str:
         """All recipients were discarded: nothing is kept, and the log tells."""

@@ -17,6 +17,7 @@ class Host:
     address: str = ""
     port: int = 0
     preference: int | None = None  # None unless it came from an MX record
+    expired: bool = False  # it has failed for longer than its retry rule tries
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 from mta.base.errors import ConfigError, ExpansionFail, Where
 from mta.base.registry import suggestion
-from mta.base.text import SPACES, is_number
+from mta.base.text import SPACES, is_number, words
 from mta.config.kinds import parse_time
 from mta.config.model import Configuration, Line
 from mta.config.template import Template, template
@@ -48,7 +48,7 @@ _CODES: dict[str, tuple[int, ...]] = {
     "lookup": (DNS_DEFER, LIST_DEFER, UNKNOWN_HOST),
     "refused": (errno.ECONNREFUSED,),
     "timeout": (errno.ETIMEDOUT, CONNECT_TIMEOUT),
-    "timeout_connect": (CONNECT_TIMEOUT, errno.ETIMEDOUT),
+    "timeout_connect": (CONNECT_TIMEOUT,),
     "timeout_DNS": (DNS_DEFER,),
     "tls_required": (TLS_REQUIRED,),
     "quota": (QUOTA, errno.EDQUOT, errno.ENOSPC),
@@ -62,11 +62,33 @@ _SENDERS = re.compile(r'[ \t]*senders=(?:"([^"]*)"|([^ \t]*))')
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What failed: the number in the record, the three digits of a reply, the kind of host."""
+    """What failed: the number in the record and the three digits of a reply.
+
+    Besides: whether the host came from an MX record, and for how many seconds nobody has read
+    a mailbox that is full.
+    """
 
     code: int
     reply: str = ""
     from_mx: bool = False
+    unread: int = 0
+
+    @property
+    def detail(self) -> str:
+        """What else a record keeps of it, for `failure_of`."""
+        if self.unread:
+            return str(self.unread)
+        return self.reply or ("M" if self.from_mx else "")
+
+
+def failure_of(record: Record) -> Failure:
+    """The failure that a record speaks of."""
+    detail = record.detail
+    if not is_number(detail):
+        return Failure(record.code, from_mx=detail == "M")
+    if record.code in _CODES["quota"]:
+        return Failure(record.code, unread=int(detail))
+    return Failure(record.code, detail)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +110,12 @@ class RetryLine:
     senders: Template | None
     rules: tuple[Rule, ...]
     where: Where
+    text: str = ""  # as it was written
+
+    @property
+    def lasts(self) -> int:
+        """For how many seconds it tries; then a destination is given up."""
+        return self.rules[-1].until if self.rules else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,19 +151,28 @@ class RetryRules:
         return None
 
     def next(
-        self, line: RetryLine | None, record: Record | None, now: int, received: int
+        self,
+        line: RetryLine | None,
+        record: Record | None,
+        now: int,
+        received: int,
+        *,
+        is_host: bool = False,
     ) -> Next:
         """When a destination that has just failed may be tried again.
 
-        `record` is what was known before; `received` is when the message came, which has its
-        time even where others got through and wiped the record.
+        `record` is what was known before; `received` is when the message came.  What failed
+        for something that is the message's or the address's own is taken to have failed since
+        then, as others may get through and wipe the record; with `is_host` that is no reason
+        to think so, and the message only has its time.
         """
         if line is None or not line.rules:
             return Next(now, expired=True, timed_out=True)
         first = record.first_failed if record else now
-        rule = next((each for each in line.rules if now - first <= each.until), None)
+        failing = now - (first if is_host else min(first, received))
+        rule = next((each for each in line.rules if failing <= each.until), None)
         expired = rule is None
-        if not expired and received <= first and now - received > line.rules[-1].until:
+        if not expired and received <= first and now - received > line.lasts:
             # The next message may try at once.
             return Next(now, expired=False, timed_out=True)
         interval = _interval(rule or line.rules[-1], record, now)
@@ -151,7 +188,9 @@ def _interval(rule: Rule, record: Record | None, now: int) -> int:
     grown = int(gap * rule.factor)
     if rule.letter == "G":
         return rule.interval if gap < rule.interval else grown
-    return rule.interval + random.randrange(max(rule.interval, grown) + 1)
+    # The upper half of what lies between the first interval and the grown one, as in Exim.
+    more = max(0, grown - rule.interval)
+    return rule.interval + more // 2 + random.randrange(more // 2 + 1)
 
 
 def matches_error(name: str, failure: Failure) -> bool:
@@ -171,7 +210,8 @@ def matches_error(name: str, failure: Failure) -> bool:
     if kind and failure.from_mx != (kind == "MX"):
         return False
     if stem.startswith("quota_"):
-        stem = "quota"
+        unread = parse_time(stem[len("quota_") :], Where("", 0))
+        return failure.code in _CODES["quota"] and failure.unread > unread
     return failure.code in _CODES[stem]
 
 
@@ -209,7 +249,8 @@ def parse_line(line: Line) -> RetryLine:
     rules = tuple(
         _rule(part.strip(SPACES), line.where) for part in rest.split(";") if part.strip(SPACES)
     )
-    return RetryLine(template(pattern, line.where), error, senders, rules, line.where)
+    written = " ".join(words(line.text))
+    return RetryLine(template(pattern, line.where), error, senders, rules, line.where, written)
 
 
 def _word(text: str) -> tuple[str, str]:

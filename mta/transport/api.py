@@ -111,6 +111,7 @@ class Outcome:
     output: str = ""  # what a command said, for the bounce
     note: str = ""  # for a line of the log of its own
     freeze: bool = False  # with a deferral: somebody has to look at the message
+    unread: int = 0  # for how many seconds nobody has read a mailbox that is full
 
     def about(self, address: str) -> Outcome:
         """The same said of another recipient."""

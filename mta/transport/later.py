@@ -25,8 +25,8 @@ OF_DRIVER = {
     "pipe": frozenset(words("pipe_as_creator use_classresources")),
     "smtp": frozenset(
         words("""
-        address_retry_include_sender arc_sign
-        dane_require_tls_ciphers delay_after_cutoff dkim_canon
+        arc_sign
+        dane_require_tls_ciphers dkim_canon
         dkim_domain dkim_hash dkim_identity dkim_private_key dkim_selector dkim_sign_headers
         dkim_strict dkim_timestamps
         dscp fallback_hosts
@@ -36,7 +36,7 @@ OF_DRIVER = {
         hosts_require_dane hosts_require_ocsp hosts_require_tls
         hosts_request_ocsp hosts_try_chunking hosts_try_dane
         hosts_try_fastopen hosts_try_prdr hosts_verify_avoid_tls
-        message_linelength_limit retry_include_ip_address serialize_hosts socks_proxy
+        message_linelength_limit serialize_hosts socks_proxy
         tls_alpn tls_certificate tls_crl tls_dh_min_bits tls_privatekey tls_require_ciphers
         tls_resumption_hosts tls_sni tls_tempfail_tryclear tls_try_verify_hosts
         tls_verify_cert_hostnames tls_verify_certificates tls_verify_hosts utf8_downconvert

@@ -64,7 +64,7 @@ _RECIPIENT = attrgetter(
     "orcpt",
 )
 # How many texts each has, with its numbers.
-_OF_PARCEL, _OF_HOST, _OF_RECIPIENT = 12, 4, 12
+_OF_PARCEL, _OF_HOST, _OF_RECIPIENT = 12, 5, 12
 
 _START = re.compile(
     rb"([0-9]{1,8}) ([0-9]{1,8}) ([0-9]{1,8}) ([0-9]{1,8})\n"
@@ -88,7 +88,8 @@ def encode(parcel: Parcel) -> bytes:
     ]
     for host in parcel.hosts:
         preference = "" if host.preference is None else str(host.preference)
-        own += (host.name, host.address, str(host.port), preference)
+        expired = "1" if host.expired else ""
+        own += (host.name, host.address, str(host.port), preference, expired)
     recipients: list[str | None] = []
     for recipient in parcel.recipients:
         recipients += (*_RECIPIENT(recipient), str(recipient.dsn_flags))
@@ -200,8 +201,9 @@ def _hosts(texts: list[str], count: int) -> tuple[Host, ...]:
     return tuple([_host(*texts[at : at + _OF_HOST]) for at in range(0, count, _OF_HOST)])
 
 
-def _host(name: str, address: str, port: str, preference: str) -> Host:
-    return Host(name, address, _number(port), _number(preference) if preference else None)
+def _host(name: str, address: str, port: str, preference: str, expired: str) -> Host:
+    preferred = _number(preference) if preference else None
+    return Host(name, address, _number(port), preferred, expired == "1")
 
 
 def _recipients(texts: list[str], marks: str) -> tuple[ParcelRecipient, ...]:

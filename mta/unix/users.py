@@ -92,3 +92,12 @@ def peer_of(connection: socket.socket) -> Peer:
     """Who connected, by SO_PEERCRED; the caller has no say in it.  Raises OSError."""
     packed = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     return Peer(*_CREDENTIALS.unpack(packed))
+
+
+def is_in(uid: int, groups: str) -> bool:
+    """True if a user is in one of these groups, names with colons between."""
+    user = by_uid(uid)
+    if user is None or not groups:
+        return False
+    own = groups_of(user)
+    return any(group_id(name.strip(" \t")) in own for name in groups.split(":"))

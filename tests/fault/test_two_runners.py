@@ -27,7 +27,8 @@ ALONE = (
     "import sys; sys.path.insert(0, sys.argv[1])\n"
     "from mta.proc import alone\n"
     "macros = dict(each.split('=', 1) for each in sys.argv[3:])\n"
-    "sys.exit(alone.run_queue(sys.argv[2], macros, force=True))"
+    "from mta.proc.control import Run\n"
+    "sys.exit(alone.run_queue(sys.argv[2], macros, [Run(1)]))"
 )
 
 

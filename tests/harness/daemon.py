@@ -93,6 +93,7 @@ class Running:
     inside: tuple[str, ...] = ()
     grace: float = 5.0
     process: subprocess.Popen[bytes] | None = None
+    boot: str = START  # how the master is started
     output: Path = field(init=False)
 
     def __post_init__(self) -> None:
@@ -148,7 +149,7 @@ class Running:
     def start(self) -> None:
         """Start the master and return when every role is at work."""
         reader, writer = os.pipe()
-        command = [sys.executable, "-I", "-c", START, str(TREE), *self.arguments()]
+        command = [sys.executable, "-I", "-c", self.boot, str(TREE), *self.arguments()]
         command += ["--ready-fd", str(writer), "--grace", str(self.grace)]
         whose = identity(self.who)
         if self.inside:

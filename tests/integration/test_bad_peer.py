@@ -86,7 +86,9 @@ def test_whatever_is_said_instead_of_a_reply_mail_waits_and_arrives_once() -> No
         twice = stage == "dot" and fault[:1] in ("2", b"2")
         assert len(messages) == 1 + twice, (stage, fault[:40])
         assert log.count(f"=> bob@{name}.relay.test") == 1, (stage, fault[:40])
-        assert f"== bob@{name}.relay.test" in log, (stage, fault[:40])
+        # A host that refuses EHLO in whatever way is greeted with HELO.
+        at_once = name == f"ehlo-{list(FAULTS).index('a code too low')}"
+        assert (f"== bob@{name}.relay.test" not in log) is at_once, (stage, fault[:40])
     assert " ** " not in log
 
 

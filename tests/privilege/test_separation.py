@@ -219,7 +219,8 @@ from mta.proc import control
 from mta.unix import frames
 channel = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 channel.connect(sys.argv[1])
-for wanted in (control.Remove(sys.argv[2]), control.Retry(sys.argv[2]), control.Run(1)):
+remove, retry = control.Steer("remove", sys.argv[2]), control.Retry(sys.argv[2])
+for wanted in (remove, retry, control.Run(1)):
     frames.send(channel, wanted)
     print(type(frames.receive(channel, control.ANSWERS).message).__name__)
 frames.send(channel, control.List())

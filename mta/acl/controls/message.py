@@ -12,8 +12,15 @@ _LONGEST_NAME = 200
 
 @control("freeze", phases=Phase.MESSAGE)
 def freeze(situation: Situation, options: list[str]) -> None:
-    """Take the message but deliver it only when somebody thaws it."""
+    """Take the message but deliver it only when somebody thaws it.
+
+    freeze/no_tell tells nobody.
+    """
+    for option in options:
+        if option != "no_tell":
+            raise AclError(f'syntax error in "control=freeze/{option}"')
     situation.message.freeze = True
+    situation.message.freeze_tell = not options
 
 
 @control("queue", "queue_only", phases=Phase.MESSAGE)

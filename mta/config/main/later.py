@@ -33,14 +33,13 @@ smtp_ratelimit_hosts smtp_ratelimit_mail smtp_ratelimit_rcpt
 
 dns_cname_loops dns_trust_aa slow_lookup_log
 
-bi_command bounce_message_file bounce_message_text
-bounce_sender_authentication check_log_inodes check_log_space delay_warning
-delay_warning_condition deliver_queue_load_max errors_copy errors_reply_to event_action
-freeze_tell headers_charset hold_domains keep_malformed message_body_visible queue_domains
+bi_command check_log_inodes check_log_space
+deliver_queue_load_max event_action headers_charset hold_domains keep_malformed
+message_body_visible queue_domains
 queue_only_file queue_only_load queue_smtp_domains remote_sort_domains system_filter
 system_filter_directory_transport system_filter_file_transport system_filter_group
 system_filter_pipe_transport system_filter_reply_transport system_filter_user
-warn_message_file log_ports syslog_facility syslog_processname
+log_ports syslog_facility syslog_processname
 
 callout_domain_negative_expire callout_domain_positive_expire callout_negative_expire
 callout_positive_expire callout_random_local_part
@@ -68,7 +67,7 @@ dkim_verify_minimal ignore_fromline_local ldap_start_tls log_timezone message_bo
 move_frozen_messages mua_wrapper perl_at_start perl_taintmode prdr_enable
 preserve_message_logs print_topbitchars queue_fast_ramp smtp_etrn_serialize spool_wireformat
 strict_acl_vars strip_excess_angle_brackets strip_trailing_dot tls_remember_esmtp
-commandline_checks_require_admin syslog_duplication
+syslog_duplication
 """)
 )
 ON = frozenset(
@@ -98,8 +97,7 @@ IGNORED = {
 # removes it here.
 DEFAULT_ONLY = frozenset(
     _words("""
-bounce_return_message prod_requires_admin queue_list_requires_admin
-smtp_return_error_details timeout_frozen_after
+smtp_return_error_details
 """)
 )
 
@@ -109,7 +107,6 @@ NO_EFFECT_YET = {
     "log_selector": "beside smtp_mailauth the usual is logged",
     "queue_run_in_order": "messages are tried when they are due",
     "queue_run_max": "one process knows the queue, and deliver_max_parallel limits it",
-    "retry_data_expire": "what is known of failures is kept until it is replaced",
     "worker_max_use": "workers are kept while there is work",
     "write_rejectlog": "the reject log is always written",
 }

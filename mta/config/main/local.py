@@ -29,3 +29,6 @@ class Local(Configured):
     queue_list_requires_admin = Option(
         kinds.boolean, "true", "Only administrators see the messages of others in the queue."
     )
+    commandline_checks_require_admin = Option(
+        kinds.boolean, "false", "Only administrators may use -be, -bt, -bv and the like."
+    )

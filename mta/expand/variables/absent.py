@@ -26,9 +26,8 @@ _EMPTY = (
     " mime_content_type mime_decoded_filename mime_filename proxy_external_address"
     " proxy_local_address prvscheck_address prvscheck_keynum prvscheck_result queue_size"
     " regex_match_string smtp_notquit_reason spf_header_comment spf_smtp_comment"
-    " srs_recipient warn_message_recipient"
-    " bounce_recipient warn_message_delay"
-    " warn_message_recipients dkim_cur_signer headers_added local_scan_data thisaddress"
+    " srs_recipient"
+    " dkim_cur_signer headers_added local_scan_data thisaddress"
 ).split(" ")
 _FIXED = {
     "av_failed": "0",
@@ -60,7 +59,6 @@ _FIXED = {
     "tls_out_dane": "no",
     "tls_out_resumption": "0",
     "tls_out_tlsa_usage": "0",
-    "bounce_return_size_limit": "0",
     "body_zerocount": "0",
     "prdr_requested": "no",
     "proxy_session": "no",

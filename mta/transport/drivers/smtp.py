@@ -88,6 +88,15 @@ class Smtp(Transport):
     hosts_max_try_hardlimit = Option(
         kinds.integer, "50", "How many hosts are tried, however the tries end."
     )
+    delay_after_cutoff = Option(
+        kinds.boolean, "true", "Do not try a host that has expired before its next time."
+    )
+    retry_include_ip_address = Option(
+        kinds.boolean, "true", "Remember failures for each address of a host by itself."
+    )
+    address_retry_include_sender = Option(
+        kinds.boolean, "true", "Remember refused recipients for each sender by himself."
+    )
     allow_localhost = Option(
         kinds.boolean, "false", "Let an entry of `hosts` be this host itself."
     )
@@ -279,9 +288,9 @@ class _Delivery:
         """The outcomes: notes about hosts first, then one for each recipient."""
         goes_on = bool(self.left)
         if goes_on:
-            for number, place in enumerate(self._places(), 1):
+            for place in self._limited(self._places()):
                 goes_on = self._try(place)
-                if not goes_on or number >= self._most_tries():
+                if not goes_on:
                     break
         outcomes = [
             self.final.get(recipient.address) or self._given_up(recipient.address)
@@ -289,9 +298,26 @@ class _Delivery:
         ]
         return self.notes + outcomes
 
-    def _most_tries(self) -> int:
-        smtp = self.smtp
-        return max(1, min(smtp.hosts_max_try, smtp.hosts_max_try_hardlimit))
+    def _limited(self, places: Iterator[tuple[Place, Host]]) -> Iterator[Place]:
+        """As many places as may be tried: hosts_max_try, and hosts_max_try_hardlimit.
+
+        Expired hosts are not counted.  One at which the limit is reached is tried, not
+        counted, and followed by the first of another preference, if there is one.
+        """
+        smtp, counted, tried = self.smtp, 0, 0
+        passing: Host | None = None
+        for place, host in places:
+            if passing is not None and host.preference == passing.preference:
+                continue
+            passing = None
+            if not host.expired:
+                counted += 1
+                if counted >= smtp.hosts_max_try:
+                    counted, passing = counted - 1, host
+            tried += 1
+            yield place
+            if tried >= max(1, smtp.hosts_max_try_hardlimit):
+                return
 
     def _given_up(self, address: str) -> Outcome:
         nowhere = Outcome("", Result.DEFER, "no host could be tried", "4.4.0")
@@ -339,19 +365,19 @@ class _Delivery:
             raise TempFail(f"{self.smtp.name} transport called with no hosts set")
         return hosts
 
-    def _places(self) -> Iterator[Place]:
+    def _places(self) -> Iterator[tuple[Place, Host]]:
         """Where to go, one after the other; where we are connected comes first."""
         seen: set[Place] = set()
         kept = self.smtp.kept
         if kept is not None and self._leads_to(kept.place):
             seen.add(kept.place)
-            yield kept.place
+            yield kept.place, Host(kept.place.name)
         for host in self.targets:
             for address in self._addresses(host):
                 place = self._place(host, address)
                 if place not in seen:
                     seen.add(place)
-                    yield place
+                    yield place, host
 
     def _place(self, host: Host, address: str) -> Place:
         family = family_of(address)

@@ -277,4 +277,12 @@ def test_controls_take_effect(acl: Maker) -> None:
     bench.run()
     effects = bench.situation.message
     assert (effects.freeze, effects.queue_only, effects.local_fixups) == (True, True, False)
+    assert effects.freeze_tell
     assert not bench.situation.connection.enforce_sync
+
+
+def test_a_message_may_be_frozen_without_a_word(acl: Maker) -> None:
+    bench = acl("warn control = freeze/no_tell\naccept")
+    bench.run()
+    effects = bench.situation.message
+    assert (effects.freeze, effects.freeze_tell) == (True, False)

@@ -64,7 +64,7 @@ def run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Run:
     """Run sendmail with this configuration: the exit code, and what it says."""
-    monkeypatch.setattr(address_test, "_become_owner", lambda conf: Files())
+    monkeypatch.setattr(address_test, "become_owner", lambda conf: Files())
     file = tmp_path / "mta.conf"
     file.write_text(CONFIG)
 

@@ -105,8 +105,9 @@ def test_the_name_of_the_program_chooses_the_mode(name: str, mode: str) -> None:
         ("-bs", "smtp"),
         ("-bi", "aliases"),
         ("-q", "run"),
-        ("-qf", "run-all"),
-        ("-qff", "run-frozen"),
+        ("-qf", "run"),
+        ("-Mg", "give_up"),
+        ("-bpra", "list-all-unsorted"),
         ("-bV", "version"),
         ("--help", "help"),
     ],
@@ -156,7 +157,31 @@ def test_macros_are_collected() -> None:
     assert parsed("-DA=1", "-DB=2", "-bp").macros == ["A=1", "B=2"]
 
 
-@pytest.mark.parametrize("word", ["-bh", "-brt", "-Mf", "-d+all", "-oMa", "-S", "-qqf"])
+@pytest.mark.parametrize(
+    ("word", "flags"),
+    [("-q", ""), ("-qf", "f"), ("-qqiffl", "qiffl"), ("-ql", "l"), ("-qi", "i")],
+)
+def test_what_a_queue_run_is_to_try(word: str, flags: str) -> None:
+    request = parsed(word, "1xVXBP-000000000Od-0MgI")
+    assert (request.mode, request.queue_flags) == ("run", flags)
+    assert request.operands == ["1xVXBP-000000000Od-0MgI"]
+
+
+@pytest.mark.parametrize("flag", ["-R", "-Rf", "-Rff", "-Rr", "-S", "-Sf", "-Srff"])
+def test_a_queue_run_of_some_messages(flag: str) -> None:
+    for words in ((flag, "a@b"), (f"{flag}a@b",)):
+        request = parsed(*words)
+        assert (request.mode, request.selection) == ("run", (flag, "a@b"))
+
+
+def test_sendmails_own_r_goes_with_a_message() -> None:
+    for words in (("-R", "hdrs", "-t"), ("-Rhdrs", "r@example.com")):
+        request = parsed(*words)
+        assert (request.mode, request.dsn_ret) == ("submit", "hdrs")
+    assert parsed("-Rfull", "r@example.com").dsn_ret == "full"
+
+
+@pytest.mark.parametrize("word", ["-bh", "-brt", "-d+all", "-oMa", "-MG", "-qGx"])
 def test_what_is_not_there_yet_is_recognised(word: str) -> None:
     assert parsed(word, "x").later != ""
 
@@ -171,7 +196,7 @@ def test_what_is_not_there_yet_is_recognised(word: str) -> None:
         ("-k", "unknown option -k; --help lists what there is"),
         ("-f", "option -f needs an argument: -f ADDRESS"),
         ("-MCd", "option -MCd is internal and cannot be given"),
-        ("-Rall", "unknown option -Rall; --help lists what there is"),
+        ("-qx", "unknown option -qx; did you mean '-x'?"),
         ("-Nx", "option -N takes never, or some of success,failure,delay"),
     ],
 )

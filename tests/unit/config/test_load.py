@@ -207,10 +207,10 @@ def test_an_option_without_effect_is_remarked_upon(tmp_path: Path) -> None:
 def test_an_option_that_is_declared_but_does_not_work_has_only_its_default(
     tmp_path: Path,
 ) -> None:
-    assert loaded(tmp_path, "timeout_frozen_after = 0s\n").remarks == ()
-    assert refusal(tmp_path, "timeout_frozen_after = 7d\n") == (
-        'DIR/mta.conf:2: option "timeout_frozen_after" is Exim\'s but only its default is '
-        "supported yet (remove timeout_frozen_after = 1w)"
+    assert loaded(tmp_path, "smtp_return_error_details = false\n").remarks == ()
+    assert refusal(tmp_path, "smtp_return_error_details = true\n") == (
+        'DIR/mta.conf:2: option "smtp_return_error_details" is Exim\'s but only its '
+        "default is supported yet (remove smtp_return_error_details = true)"
     )
 
 

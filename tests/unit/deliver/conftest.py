@@ -13,7 +13,8 @@ from mta.base.errors import Where
 from mta.config.line import Line
 from mta.config.load import parse
 from mta.config.model import Configuration
-from mta.deliver.message import Deliverer, Report
+from mta.deliver.message import Deliverer
+from mta.deliver.report import How, Report
 from mta.deliver.workers import Job, Workers
 from mta.hints.retry import RetryHints
 from mta.log.sink import Log, open_log
@@ -158,9 +159,9 @@ class House:
             incoming.commit(replace(envelope, **how))  # type: ignore[arg-type]
             return incoming.id
 
-    def attempt(self, message_id: str, **how: bool) -> Report:
+    def attempt(self, message_id: str, **how: object) -> Report:
         deliverer = self.deliverer()
-        deliverer.begin(message_id, **how)
+        deliverer.begin(message_id, How(**how))  # type: ignore[arg-type]
         (report,) = deliverer.wait()
         return report
 

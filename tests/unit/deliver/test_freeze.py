@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mta.deliver import freeze
-from mta.deliver.message import Report
+from mta.deliver.report import Report
 from mta.spool.reader import Message
 from tests.unit.deliver.conftest import NOW, House
 
@@ -16,6 +16,7 @@ def test_it_is_left_alone_from_then_on(house: House) -> None:
     assert house.workers.parcels == []
     assert house.lines() == [
         f"{message} Frozen (delivery processes ended in errors over it)",
+        f"{message} Message is frozen",
     ]
 
 
@@ -26,7 +27,7 @@ def test_what_the_journal_says_is_kept(house: House) -> None:
     with message:
         message.journal(["a@local.example"], sync=False)
     freeze.run(house.log, house.spool, message_id)
-    assert house.attempt(message_id, force=True).state == "done"
+    assert house.attempt(message_id, thaw=True).state == "done"
     assert [each.recipients[0].address for each in house.workers.parcels] == [
         "b@local.example"
     ]

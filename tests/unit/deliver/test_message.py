@@ -12,7 +12,7 @@ import pytest
 from mta.base.errors import TempFail
 from mta.deliver import message as message_module
 from mta.deliver import outcome as outcome_module
-from mta.deliver.message import Report
+from mta.deliver.report import Report
 from mta.spool.envelope import DSN_NEVER, Recipient
 from mta.spool.reader import Message
 from mta.transport.api import Outcome, Parcel, Result
@@ -236,7 +236,8 @@ def test_a_bounce_that_fails_is_frozen(house: House) -> None:
         f"{message} ** bad@special.example R=special: no such person",
         f"{message} Frozen (delivery error message)",
     ]
-    assert house.attempt(message) == Report(message, "frozen")
+    weeks = 10 * 7 * 86400
+    assert house.attempt(message) == Report(message, "frozen", NOW + weeks)
 
 
 def test_an_old_bounce_that_fails_is_given_up(
@@ -403,6 +404,78 @@ def test_hosts_that_are_long_gone_fail_new_mail_at_once(
         f"{second} ** y@b.far.example R=remote T=smtp: "
         "retry time not reached for any host after a long failure period"
     ) in house.lines()
+    why = next(line for line in house.lines() if f"{second} not tried" in line)
+    assert 'Connection refused), and the retry rule "* * F,1h,10m" (mta.conf:28)' in why
+    assert "no_delay_after_cutoff" in why
+
+
+TWO_REFUSALS = [replace(REFUSED, host="192.0.2.1", host_address="192.0.2.1"), REFUSED]
+
+
+def transport_with(house: House, option: str) -> None:
+    house.conf = configuration(
+        CONFIGURATION.replace("driver = smtp", f"driver = smtp\n{option}")
+    )
+
+
+def test_without_delay_after_cutoff_new_mail_is_tried_once_and_fails(
+    house: House, clock: Callable[[float], None]
+) -> None:
+    transport_with(house, "no_delay_after_cutoff")
+    house.workers.answers = {"x@a.far.example": REFUSED, "y@b.far.example": REFUSED}
+    house.workers.notes = TWO_REFUSALS
+    first = house.put("x@a.far.example")
+    house.attempt(first)
+    clock(2 * 3600)
+    assert len(house.attempt(first).bounces) == 1
+    house.workers.parcels.clear()
+    clock(2 * 3600 + 60)
+    second = house.put("y@b.far.example", received_time=NOW + 7200 + 60)
+    assert len(house.attempt(second).bounces) == 1
+    assert len(house.workers.parcels) == 1
+    assert f"{second} ** y@b.far.example: retry timeout exceeded" in house.lines()
+
+
+def test_a_host_may_be_remembered_without_its_address(house: House) -> None:
+    transport_with(house, "no_retry_include_ip_address")
+    house.workers.answers = {"x@a.far.example": REFUSED}
+    house.workers.notes = TWO_REFUSALS
+    house.attempt(house.put("x@a.far.example"))
+    assert [record.key for record in house.hints.everything()] == [
+        "T:192.0.2.1:",
+        "T:192.0.2.3:",
+    ]
+    house.workers.parcels.clear()
+    house.attempt(house.put("y@b.far.example"))
+    assert house.workers.parcels == []
+
+
+def test_a_message_that_has_had_its_time_is_tried_once_more_before_it_fails(
+    house: House, clock: Callable[[float], None]
+) -> None:
+    house.workers.answers = {"x@a.far.example": REFUSED}
+    house.workers.notes = TWO_REFUSALS
+    message = house.put("x@a.far.example")
+    clock(3500)
+    house.attempt(message)  # the hosts fail since then, and will be due in 10 minutes
+    house.workers.parcels.clear()
+    clock(3601)
+    assert len(house.attempt(message, queue_run=True).bounces) == 1
+    assert len(house.workers.parcels) == 1
+
+
+def test_a_mailbox_that_has_expired_gets_one_delivery_of_each_message(
+    house: House, clock: Callable[[float], None]
+) -> None:
+    house.workers.answers = {"a@local.example": FULL}
+    first = house.put("a@local.example")
+    house.attempt(first)
+    clock(2 * 3600)
+    assert len(house.attempt(first, queue_run=True).bounces) == 1
+    house.workers.parcels.clear()
+    second = house.put("a@local.example", received_time=NOW + 7200)
+    assert len(house.attempt(second, queue_run=True).bounces) == 1
+    assert len(house.workers.parcels) == 1
 
 
 def test_a_recipient_deferred_by_a_host_does_not_stop_other_mail_to_it(
@@ -424,7 +497,21 @@ def test_a_recipient_deferred_by_a_host_does_not_stop_other_mail_to_it(
     assert [record.key for record in house.hints.everything()] == [
         "R:x@a.far.example:<s@sender.example>"
     ]
+    assert house.hints.everything()[0].detail == "450"
     assert house.attempt(house.put("y@a.far.example")).state == "done"
+
+
+def test_a_recipient_deferred_by_a_host_may_be_remembered_for_all_senders(
+    house: House,
+) -> None:
+    transport_with(house, "no_address_retry_include_sender")
+    house.workers.answers = {
+        "x@a.far.example": Outcome(
+            "", Result.DEFER, "later", "", -44, "h", "192.0.2.1", remote_text="450 no"
+        )
+    }
+    house.attempt(house.put("x@a.far.example"))
+    assert [record.key for record in house.hints.everything()] == ["R:x@a.far.example"]
 
 
 def test_a_list_whose_other_half_failed_is_not_sent_to_again(house: House) -> None:
@@ -443,7 +530,7 @@ def test_a_frozen_message_is_left_alone_until_it_is_forced(house: House) -> None
     message = house.put("a@local.example", frozen_at=int(NOW))
     assert house.attempt(message, queue_run=True) == Report(message, "frozen")
     assert house.workers.parcels == []
-    assert house.attempt(message, force=True) == Report(message, "done")
+    assert house.attempt(message, thaw=True) == Report(message, "done")
 
 
 def test_a_message_in_other_hands_is_left_alone(house: House) -> None:
@@ -502,7 +589,7 @@ def test_the_message_has_a_log_of_its_own_while_it_waits(house: House) -> None:
     lines = os.read(fd, 10_000).decode().split("\n")
     os.close(fd)
     assert " Received from s@sender.example U=alice P=local" in lines[0]
-    assert lines[1].endswith(" == wait@special.example defer (-1): try later")
+    assert lines[1].endswith(" wait@special.example R=special defer (-1): try later")
 
 
 def test_header_changes_and_users_of_routers_travel_with_the_parcel(house: House) -> None:

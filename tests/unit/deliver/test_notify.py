@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from mta.base.errors import TempFail
-from mta.deliver.message import Report
+from mta.deliver.report import Report
 from mta.spool.envelope import (
     DSN_DELAY,
     DSN_FAILURE,

@@ -23,9 +23,7 @@ def lines(log: Log) -> list[str]:
 
 
 def test_a_deferral_by_the_system_names_it_before_the_host(log: Log) -> None:
-    events.deferred(
-        log,
-        "ID",
+    text = events.deferral(
         "a@b.test",
         "Connection refused",
         router="r",
@@ -33,15 +31,17 @@ def test_a_deferral_by_the_system_names_it_before_the_host(log: Log) -> None:
         host="h.test [192.0.2.1]",
         code=errno.ECONNREFUSED,
     )
+    events.deferred(log, "ID", text)
     assert lines(log) == [
         "ID == a@b.test R=r T=t defer (111): Connection refused H=h.test [192.0.2.1]"
     ]
 
 
 def test_a_deferral_by_the_host_says_so_behind_its_name(log: Log) -> None:
-    events.deferred(
-        log, "ID", "a@b.test", "SMTP error: 450 later", host="h.test [192.0.2.1]", code=-46
+    text = events.deferral(
+        "a@b.test", "SMTP error: 450 later", host="h.test [192.0.2.1]", code=-46
     )
+    events.deferred(log, "ID", text)
     assert lines(log) == [
         "ID == a@b.test defer (-46) H=h.test [192.0.2.1]: SMTP error: 450 later"
     ]

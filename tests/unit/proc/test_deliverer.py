@@ -9,7 +9,8 @@ import pytest
 
 from mta.base import clock
 from mta.deliver.message import Attempt as Attempting
-from mta.deliver.message import Deliverer, Report
+from mta.deliver.message import Deliverer
+from mta.deliver.report import USUALLY, How, Report
 from mta.proc import deliverer
 from mta.proc.control import Attempt, Attempted
 from mta.unix import frames
@@ -33,7 +34,7 @@ class Slow(Deliverer):
         self.done: list[str] = []
         monkeypatch.setattr(clock, "monotonic", lambda: self.now)
 
-    def begin(self, message_id: str, *, force: bool = False, queue_run: bool = False) -> None:
+    def begin(self, message_id: str, how: How = USUALLY) -> None:
         self.under_way[message_id] = nothing()
         self.now += self.seconds
         self.done.append(f"begin {message_id[-1]}")

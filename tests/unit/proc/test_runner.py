@@ -18,6 +18,7 @@ from mta.deliver import freeze
 from mta.log.sink import Log
 from mta.proc import pickup
 from mta.proc.control import Arrived, Attempt, Attempted
+from mta.proc.queue_runs import QueueRuns
 from mta.proc.runner import (
     AFTER_CRASH_SECONDS,
     AFTER_OTHERS_SECONDS,
@@ -82,6 +83,7 @@ class Stage(Runner):
         self.helped: list[tuple[object, str]] = []
         null = os.open(os.devnull, os.O_WRONLY)
         self.log = Log(null, null, null)
+        self.runs = QueueRuns(self.log)
         self.spool = None
 
     def grow(self) -> bool:

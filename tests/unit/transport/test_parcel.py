@@ -95,10 +95,10 @@ def made(
 
 
 def test_what_these_tests_damage_is_a_parcel() -> None:
-    parcel = parcels.decode(made((b"add", b"h", b"::1", b"25", b""), changes=b"1 0"), 3)
+    parcel = parcels.decode(made((b"add", b"h", b"::1", b"25", b"", b"1"), changes=b"1 0"), 3)
     assert parcel.headers == b"h\n"
     assert parcel.headers_add == ("add",)
-    assert parcel.hosts == (Host("h", "::1", 25),)
+    assert parcel.hosts == (Host("h", "::1", 25, expired=True),)
     assert (parcel.body, parcel.body_offset, parcel.body_size) == (3, 24, 1)
     assert parcel.recipients[0].dsn_flags == 3
 
@@ -146,8 +146,8 @@ RECIPIENT = (b"y",) * 11 + (b"0",)
         (made(offset=b"1\n"), "number of a parcel"),
         (made(is_8bit=b"yes"), "number of a parcel"),
         (made(flags=b"x"), "number of a parcel"),
-        (made((b"h", b"a", b"port", b"")), "number of a parcel"),
-        (made((b"h", b"a", b"1", b"x")), "number of a parcel"),
+        (made((b"h", b"a", b"port", b"", b"")), "number of a parcel"),
+        (made((b"h", b"a", b"1", b"x", b"")), "number of a parcel"),
         (made(time=b"1_0.5"), "time of a parcel"),
         (made(time=b"1e3"), "time of a parcel"),
         (made(time=b"+5"), "time of a parcel"),
@@ -160,7 +160,7 @@ RECIPIENT = (b"y",) * 11 + (b"0",)
         (made(changes=b"0 99999999"), "hosts of -"),
         (made((b"x",) * 5001, changes=b"5001 0"), "header changes"),
         (made((b"x",) * 5001, changes=b"0 5001"), "header changes"),
-        (made((b"h", b"", b"1", b"") * 1001), "hosts of 4004"),
+        (made((b"h", b"", b"1", b"", b"") * 1001), "hosts of 5005"),
         (made(theirs=RECIPIENT * 20_000), "more than 20000"),
     ],
 )

@@ -544,6 +544,47 @@ def test_no_more_hosts_are_tried_than_the_option_allows(
     assert len(servers.asked) == 3
 
 
+@pytest.mark.parametrize(
+    ("expired", "preferences", "tried"),
+    [
+        # The one at which the limit is reached is followed by the next preference.
+        ("", "10 10 10 10 20 20", "h1 h2 h5"),
+        ("", "10 10 20 30 30", "h1 h2 h3 h4"),
+        # Expired hosts are tried, and not counted.
+        ("h1 h2", "10 10 10 10 10", "h1 h2 h3 h4"),
+    ],
+)
+def test_hosts_that_are_expired_or_of_another_preference_are_not_counted(
+    load: Callable[[str], Transport],
+    mail: Parcel,
+    servers: Servers,
+    deliver: Deliver,
+    expired: str,
+    preferences: str,
+    tried: str,
+) -> None:
+    refused = OSError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
+    servers.expect(*[refused] * 9)
+    hosts = tuple(
+        Host(f"h{n}", f"192.0.2.{n}", 0, int(preference), f"h{n}" in expired.split(" "))
+        for n, preference in enumerate(preferences.split(" "), 1)
+    )
+    smtp = load("driver = smtp\nhosts_max_try = 2\n")
+    outcomes = deliver(smtp, replace(mail, hosts=hosts))
+    assert [each.host for each in outcomes[:-1]] == tried.split(" ")
+
+
+def test_the_hard_limit_counts_expired_hosts_too(
+    load: Callable[[str], Transport], mail: Parcel, servers: Servers, deliver: Deliver
+) -> None:
+    refused = OSError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
+    servers.expect(*[refused] * 9)
+    hosts = tuple(Host(f"h{n}", f"192.0.2.{n}", expired=True) for n in range(1, 9))
+    smtp = load("driver = smtp\nhosts_max_try_hardlimit = 4\n")
+    deliver(smtp, replace(mail, hosts=hosts))
+    assert len(servers.asked) == 4
+
+
 def test_a_connection_is_used_for_the_next_message(
     smtp: Transport, mail: Parcel, servers: Servers, deliver: Deliver
 ) -> None:
