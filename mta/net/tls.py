@@ -22,8 +22,8 @@ from OpenSSL import SSL, crypto
 from mta.base import clock
 from mta.net import certificates
 from mta.net.certificates import CertificateError
-from mta.net.tls_terms import UNREADABLE, Below, ByName, Facts, TlsError
 from mta.net.socket import family_of
+from mta.net.tls_terms import UNREADABLE, Below, ByName, Facts, TlsError
 
 RECORD = 16 << 10
 MOST_ERROR = 200  # characters of OpenSSL's words

@@ -21,6 +21,7 @@ from OpenSSL import SSL, crypto
 
 from mta.base.errors import TempFail, describe
 from mta.net.certificates import self_signed
+from mta.net.tls import Judgement, TlsStream, words
 from mta.net.tls_terms import (
     LARGEST,
     SYSTEM,
@@ -34,7 +35,6 @@ from mta.net.tls_terms import (
     TlsError,
     stamp,
 )
-from mta.net.tls import Judgement, TlsStream, words
 
 MOST_CONTEXTS = 100  # names of hosts may be in the names of files
 

@@ -24,9 +24,9 @@ from cryptography.hazmat.primitives.serialization import (
 from mta.base import clock
 from mta.base.errors import TempFail
 from mta.net import certificates
-from mta.net.tls_terms import ClientSettings, Facts, ServerSettings, TlsError, standard_name
 from mta.net.tls import SSL, TlsStream
 from mta.net.tls_contexts import Contexts
+from mta.net.tls_terms import ClientSettings, Facts, ServerSettings, TlsError, standard_name
 from mta.smtp.stream import SocketStream
 from mta.unix.process import run_child
 from tests.harness.certificates import Authority, Pair
