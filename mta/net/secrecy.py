@@ -7,10 +7,13 @@ descriptors over.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from mta.config.model import Configuration
 from mta.net.tls_terms import LARGEST, Maker
 
 
@@ -37,6 +40,34 @@ class Secrecy:
     def renew(self, files: dict[str, bytes]) -> None:
         """Take other files; what is made from now on is made of them."""
         self.files, self._maker = files, None
+
+
+def files_of(conf: Configuration) -> list[str]:
+    """The files that the master opens for the network user: those named without "$"."""
+    tls = conf.tls
+    named = [
+        each.text for each in (tls.tls_certificate, tls.tls_privatekey) if each is not None
+    ]
+    return list(dict.fromkeys(each for each in named if each[:1] == "/" and "$" not in each))
+
+
+def contents(names: Sequence[str], fds: Sequence[int]) -> dict[str, bytes]:
+    """What is in open files, by name; one that cannot be read is left out."""
+    found = {}
+    for name, fd in zip(names, fds, strict=False):
+        with contextlib.suppress(OSError):
+            found[name] = os.pread(fd, LARGEST, 0)
+    return found
+
+
+def read_files(conf: Configuration) -> dict[str, bytes]:
+    """What is in those files, for a process that may read them."""
+    found: dict[str, bytes] = {}
+    for name in files_of(conf):
+        if (fd := open_file(name)) is not None:
+            found |= contents([name], [fd])
+            os.close(fd)
+    return found
 
 
 def open_file(path: str) -> int | None:

@@ -198,17 +198,14 @@ def _insist(facts: Facts, settings: Settings) -> None:
 
 
 _VERSIONS = {"TLS1.2": SSL.OP_NO_TLSv1_2, "TLS1.3": SSL.OP_NO_TLSv1_3}
-# openssl_options and what they are; 0 for what OpenSSL does anyhow or knows no longer.
-OPTIONS = {
+# What tls_terms.OPTIONS are to OpenSSL; what is not here it does anyhow, or knows no longer.
+_OPTIONS = {
     "all": SSL.OP_ALL,
-    "allow_unsafe_legacy_renegotiation": 0,
     "cipher_server_preference": SSL.OP_CIPHER_SERVER_PREFERENCE,
     "dont_insert_empty_fragments": SSL.OP_DONT_INSERT_EMPTY_FRAGMENTS,
-    "ephemeral_rsa": 0,
     "legacy_server_connect": SSL.OP_LEGACY_SERVER_CONNECT,
     "no_compression": SSL.OP_NO_COMPRESSION,
     "no_renegotiation": SSL.OP_NO_RENEGOTIATION,
-    "no_session_resumption_on_renegotiation": 0,
     "no_sslv2": SSL.OP_NO_SSLv2,
     "no_sslv3": SSL.OP_NO_SSLv3,
     "no_ticket": SSL.OP_NO_TICKET,
@@ -216,12 +213,8 @@ OPTIONS = {
     "no_tlsv1_1": SSL.OP_NO_TLSv1_1,
     "no_tlsv1_2": SSL.OP_NO_TLSv1_2,
     "no_tlsv1_3": SSL.OP_NO_TLSv1_3,
-    "safari_ecdhe_ecdsa_bug": 0,
     "single_dh_use": SSL.OP_SINGLE_DH_USE,
     "single_ecdh_use": SSL.OP_SINGLE_ECDH_USE,
-    "tls_block_padding_bug": 0,
-    "tls_d5_bug": 0,
-    "tls_rollback_bug": 0,
 }
 
 
@@ -231,9 +224,7 @@ def _limit(context: SSL.Context, settings: Settings) -> None:
     for version in settings.without:
         context.set_options(_VERSIONS[version])
     for option in settings.options:
-        if option not in OPTIONS:
-            raise TempFail(f'openssl_options: "{option}" is not known')
-        context.set_options(OPTIONS[option])
+        context.set_options(_OPTIONS.get(option, 0))
     try:
         context.set_cipher_list(settings.ciphers.encode("ascii"))
     except (SSL.Error, UnicodeEncodeError):

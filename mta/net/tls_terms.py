@@ -10,9 +10,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from mta.base.text import is_number, words
+
 USUAL_CIPHERS = "DEFAULT:!aNULL:!eNULL:!EXPORT:!RC4:!3DES:!MD5"
 SYSTEM = "system"  # in place of a file: the authorities that the system trusts
 LARGEST = 1 << 20  # octets of a file with certificates or a key
+# The names that openssl_options may have.
+OPTIONS = tuple(
+    words("""
+    all allow_unsafe_legacy_renegotiation cipher_server_preference
+    dont_insert_empty_fragments ephemeral_rsa legacy_server_connect no_compression
+    no_renegotiation no_session_resumption_on_renegotiation no_sslv2 no_sslv3 no_ticket
+    no_tlsv1 no_tlsv1_1 no_tlsv1_2 no_tlsv1_3 safari_ecdhe_ecdsa_bug single_dh_use
+    single_ecdh_use tls_block_padding_bug tls_d5_bug tls_rollback_bug
+    """)
+)
 UNREADABLE = "the certificate cannot be read"
 
 
@@ -58,6 +70,16 @@ class Facts:
     def standard_cipher(self) -> str:
         """The name of the cipher suite as IANA has it."""
         return standard_name(self.cipher)
+
+
+def recorded(cipher: str, peer: str, sni: str, *, verified: bool) -> Facts | None:
+    """The facts of a connection that is over, from what was kept: `str` of them first."""
+    version, _, rest = cipher.partition(":")
+    name, _, bits = rest.rpartition(":")
+    if not name:
+        return None
+    size = int(bits) if is_number(bits) and len(bits) < 5 else 0
+    return Facts(version, name, size, sni, peer, verified)
 
 
 _WITHOUT_EXCHANGE = ("AES", "CAMELLIA", "ARIA", "CHACHA20", "DES", "RC4", "NULL", "SEED")
