@@ -138,6 +138,9 @@ class OutcomeFrame:
     file: str = ""
     is_dsn_relayed: int = 0
     authenticated: str = ""
+    cipher: str = ""
+    verified: int = 0
+    peer: str = ""
 
 
 def pack(message_id: str, left: int, outcome: Outcome) -> OutcomeFrame:
@@ -160,6 +163,9 @@ def pack(message_id: str, left: int, outcome: Outcome) -> OutcomeFrame:
         outcome.file,
         int(outcome.is_dsn_relayed),
         outcome.authenticated[:1000],
+        cipher=outcome.cipher[:200],
+        verified=int(outcome.verified),
+        peer=outcome.peer[:1000],
     )
 
 
@@ -185,4 +191,7 @@ def unpack(said: OutcomeFrame) -> Outcome:
         said.file,
         bool(said.is_dsn_relayed),
         said.authenticated,
+        cipher=said.cipher,
+        verified=bool(said.verified),
+        peer=said.peer,
     )

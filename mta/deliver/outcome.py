@@ -36,13 +36,17 @@ class Progress:
         "_message",
         "_open",
         "_routing",
+        "_selector",
         "is_kept",
         "is_removed",
         "names",
         "trouble",
     )
 
-    def __init__(self, message: Message, routing: Routing, log: Log) -> None:
+    def __init__(
+        self, message: Message, routing: Routing, log: Log, selector: str = ""
+    ) -> None:
+        self._selector = selector  # log_selector
         self._message = message
         self._routing = routing
         self._log = log
@@ -127,11 +131,20 @@ class Progress:
             transport=item.transport,
             host=host,
             authenticated=outcome.authenticated,
+            tls=self._encrypted(outcome),
             confirmation=outcome.text,
             along=along,
         )
         mark = "->" if along else "=>"
         self._note(f"{mark} {address} R={item.router} T={item.transport}")
+
+    def _encrypted(self, outcome: Outcome) -> str:
+        """X= and what belongs to it."""
+        if not outcome.cipher:
+            return ""
+        return events.encrypted(
+            self._selector, outcome.cipher, verified=outcome.verified, peer=outcome.peer
+        )
 
     def log_deferred(self, item: Item) -> None:
         """=="""

@@ -63,19 +63,6 @@ def _common_name(certificate: x509.Certificate) -> list[str]:
     return [str(common[-1].value)] if common else []
 
 
-def is_for(listed: tuple[str, ...] | list[str], host: str) -> bool:
-    """True if a certificate with these names is for this host (RFC 6125 6.4.3).
-
-    A star stands for the whole first label and no other, with two labels at least behind it.
-    """
-    wanted = lower(host.removesuffix("."))
-    _, _, above = wanted.partition(".")
-    return any(
-        name == wanted or (name.startswith("*.") and name[2:] == above and "." in above)
-        for name in listed
-    )
-
-
 def self_signed(host: str) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
     """A key and a certificate that nobody vouches for."""
     key = ec.generate_private_key(ec.SECP256R1())

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from mta.base.text import is_number, words
+from mta.base.text import is_number, lower, words
 
 USUAL_CIPHERS = "DEFAULT:!aNULL:!eNULL:!EXPORT:!RC4:!3DES:!MD5"
 SYSTEM = "system"  # in place of a file: the authorities that the system trusts
@@ -175,3 +175,16 @@ def stamp(path: str) -> tuple[int, int, int]:
     except OSError:
         return (0, 0, 0)
     return (found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+def is_for(listed: tuple[str, ...] | list[str], host: str) -> bool:
+    """True if a certificate with these names is for this host (RFC 6125 6.4.3).
+
+    A star stands for the whole first label and no other, with two labels at least behind it.
+    """
+    wanted = lower(host.removesuffix("."))
+    _, _, above = wanted.partition(".")
+    return any(
+        name == wanted or (name.startswith("*.") and name[2:] == above and "." in above)
+        for name in listed
+    )

@@ -107,6 +107,9 @@ class Outcome:
     file: str = ""  # what was written, where the log names it
     is_dsn_relayed: bool = False  # the next host has the wishes and makes the reports
     authenticated: str = ""  # as whom we were known there, for A=
+    cipher: str = ""  # how the connection was encrypted: version, cipher, bits
+    verified: bool = False  # and with whom: the certificate is from somebody we trust
+    peer: str = ""  # the subject of that certificate
 
     def about(self, address: str) -> Outcome:
         """The same said of another recipient."""

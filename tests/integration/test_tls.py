@@ -8,6 +8,7 @@ import smtplib
 import socket
 import ssl
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,11 +54,11 @@ def serving(options: str = "", *, pair: Pair | None = None) -> Iterator[tuple[Ru
 
 
 @pytest.fixture
-def authority(tmp_path: Path) -> Authority:
-    for each in (tmp_path, *tmp_path.parents):
-        if each.stat().st_uid == os.geteuid() and each != Path("/tmp"):
-            each.chmod(0o755)
-    return Authority(tmp_path)
+def authority() -> Iterator[Authority]:
+    """In a directory that everybody can look into; pytest's own are for its user only."""
+    with tempfile.TemporaryDirectory(prefix="mta-tls-") as directory:
+        os.chmod(directory, 0o755)
+        yield Authority(Path(directory))
 
 
 def sends(mta: Running, context: ssl.SSLContext, *, port: int = 0) -> None:
@@ -232,15 +233,15 @@ def test_who_asks_for_a_host_gets_its_certificate(authority: Authority) -> None:
 
 
 def test_garbage_and_silence_cost_one_receiver_only() -> None:
-    with serving("smtp_receive_timeout = 2s") as (mta, port):
-        with (
-            socket.create_connection((HOST_AT, port), 10) as silent,
-            socket.create_connection((HOST_AT, port), 10) as garbage,
-        ):
-            garbage.sendall(os.urandom(2000))
-            sends(mta, stranger(), port=port)
-            mta.await_log("(SSL_accept): timed out")
-            assert silent.recv(100) == b""
+    with (
+        serving("smtp_receive_timeout = 2s") as (mta, port),
+        socket.create_connection((HOST_AT, port), 10) as silent,
+        socket.create_connection((HOST_AT, port), 10) as garbage,
+    ):
+        garbage.sendall(os.urandom(2000))
+        sends(mta, stranger(), port=port)
+        mta.await_log("(SSL_accept): timed out")
+        assert silent.recv(100) == b""
 
 
 def loaded(pid: int) -> bool:

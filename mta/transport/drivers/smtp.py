@@ -27,13 +27,16 @@ from mta.expand.context import Context
 from mta.log.selector import selected
 from mta.mail import xtext
 from mta.net import interfaces, names
+from mta.net.secrecy import Secrecy
 from mta.net.socket import family_of, is_local
 from mta.route.api import Host
 from mta.spool.envelope import DSN_LAST_HOP, DSN_NEVER, DSN_WISHES
+from mta.transport import smtp_tls
 from mta.transport.api import Outcome, Parcel, ParcelRecipient, Result
 from mta.transport.engine import Transport, transport
 from mta.transport.smtp_auth import AUTH_FAIL, Wish, identity, wish_for
 from mta.transport.smtp_session import DATA_4XX, Mail, Place, Session, Stopped, Timeouts
+from mta.transport.smtp_tls import TLS_FAILURE
 
 # The numbers that Exim's retry records have for these.
 UNKNOWN_HOST = -32
@@ -97,6 +100,48 @@ class Smtp(Transport):
     authenticated_sender_force = Option(
         kinds.boolean, "false", "Send AUTH= even to servers that do not know us."
     )
+    protocol = Option(
+        kinds.string, "smtp", "What is spoken: smtp, or smtps for TLS before anything is said."
+    )
+    hosts_require_tls = Option(
+        kinds.host_list, "", "Servers that get no message in the clear."
+    )
+    hosts_avoid_tls = Option(kinds.host_list, "", "Servers with which TLS is not tried.")
+    hosts_verify_avoid_tls = Option(
+        kinds.host_list, "", "The same when an address is only verified."
+    )
+    tls_certificate = Option(
+        kinds.expanded, "", "A file with the certificate that servers who ask are shown."
+    )
+    tls_privatekey = Option(
+        kinds.expanded, "", "A file with its key; unset, the file of the certificate has it."
+    )
+    tls_require_ciphers = Option(
+        kinds.expanded,
+        "",
+        "What may be agreed on: a cipher list of OpenSSL, or a usual priority of GnuTLS.",
+    )
+    tls_sni = Option(
+        kinds.expanded, "", "The name that servers are told (SNI); unset means the host's."
+    )
+    tls_verify_certificates = Option(
+        kinds.expanded,
+        "system",
+        "Who is trusted: a file, a directory, or `system` for those of this system.",
+    )
+    tls_crl = Option(kinds.expanded, "", "A file that lists certificates that were revoked.")
+    tls_verify_hosts = Option(
+        kinds.host_list, "", "Servers that must have a certificate that is trusted."
+    )
+    tls_try_verify_hosts = Option(
+        kinds.host_list, "*", "Servers whose certificates are looked at, for the log."
+    )
+    tls_verify_cert_hostnames = Option(
+        kinds.host_list, "*", "Servers whose certificates must be for their names."
+    )
+    tls_tempfail_tryclear = Option(
+        kinds.boolean, "true", "Send in the clear when TLS with a server fails."
+    )
     size_addition = Option(
         kinds.integer, "1024", "Added to the size that is told to the server; -1 tells none."
     )
@@ -107,6 +152,19 @@ class Smtp(Transport):
     def __init__(self, block: Block) -> None:
         super().__init__(block)
         self.known_names: dict[str, tuple[float, list[str]]] = {}
+        self.secrecy = Secrecy()
+        # Without any option of TLS nothing need be worked out for each server.
+        self.speaks_usual = not smtp_tls.OPTIONS & self.where.keys()
+
+    def check(self) -> None:
+        """Refuse protocols and ciphers that there are not."""
+        if self.protocol not in ("smtp", "smtps"):
+            raise ConfigError(
+                self.where.get("protocol"),
+                f'transport {self.name}: protocol "{self.protocol}" is not supported yet',
+            )
+        if wrong := smtp_tls.check_ciphers(self.tls_require_ciphers):
+            raise ConfigError(self.where.get("tls_require_ciphers"), wrong)
 
     def use(self, conf: Configuration) -> None:
         """Take the authenticators, if a server could be told who we are."""
@@ -134,7 +192,9 @@ class Smtp(Transport):
                 self.kept = None
                 return kept
             self.close()
-        return Session(place, self.timeouts(), keepalive=self.keepalive, wish=wish)
+        return Session(
+            place, self.timeouts(), self.secrecy, keepalive=self.keepalive, wish=wish
+        )
 
     def keep(self, session: Session) -> None:
         """Keep a connection for the next message, unless it has carried enough."""
@@ -200,7 +260,10 @@ class _Delivery:
         self.deferred_here: set[str] = set()
         self.left = self._addressed()
         self.helo = self._text(ctx, smtp.helo_data, "helo_data")
-        self.port = self._port(self._text(ctx, smtp.port, "port"))
+        port = self._text(ctx, smtp.port, "port")
+        if smtp.protocol == "smtps" and "port" not in smtp.where:
+            port = "smtps"
+        self.port = self._port(port)
         self.interfaces = interfaces.split(self._text(ctx, smtp.interface, "interface"))
         self.targets = list(parcel.hosts) or self._own_hosts(ctx)
         sender = smtp.sender(ctx, parcel)
@@ -305,9 +368,12 @@ class _Delivery:
         family = family_of(address)
         own = [each for each in self.interfaces if family_of(each) == family]
         port = host.port or self.port
-        place = Place(host.name, address, port, own[0] if own else "", self.helo)
+        terms = smtp_tls.USUAL
+        if not self.smtp.speaks_usual:
+            terms = smtp_tls.terms_for(self.smtp, self.ctx, host.name, address)
+        place = Place(host.name, address, port, own[0] if own else "", self.helo, tls=terms)
         wish = self._wish(place)
-        return replace(place, identity=identity(wish)) if wish else place
+        return replace(place, identity=_identity(wish)) if wish else place
 
     def _wish(self, place: Place) -> Wish | None:
         """Whether this server is to be told who we are.  Raises TempFail."""
@@ -315,7 +381,7 @@ class _Delivery:
         if smtp.hosts_try_auth is None and smtp.hosts_require_auth is None:
             return None
         there = replace(self.ctx.place, host=place.name, host_address=place.address)
-        ctx = replace(self.ctx, place=there, values=dict(self.ctx.values))
+        ctx = replace(self.ctx, place=there, values=dict(self.ctx.values), tls_out=None)
         return wish_for(ctx, smtp.authenticators, smtp.hosts_try_auth, smtp.hosts_require_auth)
 
     def _leads_to(self, place: Place) -> bool:
@@ -393,7 +459,19 @@ class _Delivery:
         return session
 
     def _session(self, place: Place) -> Session:
-        session = self.smtp.session(place, self._wish(place))
+        """A connection, in the clear where TLS fails and that is allowed.  Raises Stopped."""
+        try:
+            session = self.smtp.session(place, self._wish(place))
+        except Stopped as stopped:
+            terms, outcome = place.tls, stopped.outcome
+            if outcome.code != TLS_FAILURE or terms.required or not terms.try_clear:
+                raise
+            where = f"H={place.name} [{place.address}]"
+            text = f"{outcome.text}: delivering unencrypted to {where}"
+            self._remark([f"{text} (not in hosts_require_tls)"])
+            place = replace(place, tls=smtp_tls.CLEAR)
+            session = self.smtp.session(place, self._wish(place))
+        self.ctx.tls_out = session.facts
         self._remark(session.remarks)
         session.remarks = []
         return session
@@ -455,6 +533,13 @@ class _Delivery:
             outcome = replace(outcome, host="", host_address="", port=0)
         for key in [key for key in self.left if key not in self.deferred_here]:
             self._settle(key, outcome.about(key))
+
+
+def _identity(wish: Wish) -> bytes:
+    """Whom we say that we are, in the clear and in secret: only then may a server be told."""
+    in_clear = identity(wish)
+    wish.ctx.tls_out = smtp_tls.EXPECTED
+    return in_clear + identity(wish)
 
 
 def _is_stale(session: Session, stopped: Stopped) -> bool:

@@ -219,8 +219,7 @@ def test_an_option_that_changes_nothing_for_a_message_is_remarked_upon(
 ) -> None:
     [remark] = loaded(tmp_path, "log_selector = +all\n").remarks
     assert (
-        remark.text
-        == 'option "log_selector" has no effect yet: '
+        remark.text == 'option "log_selector" has no effect yet: '
         "beside smtp_mailauth and tls_... the usual is logged"
     )
 

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from mta.base import clock
 from mta.base.errors import TempFail
-from mta.net import certificates
+from mta.net import certificates, tls_terms
 from mta.net.tls import SSL, TlsStream
 from mta.net.tls_contexts import Contexts
 from mta.net.tls_terms import ClientSettings, Facts, ServerSettings, TlsError, standard_name
@@ -286,7 +286,7 @@ def test_old_versions_are_refused() -> None:
     ],
 )
 def test_whom_a_certificate_is_for(names: list[str], host: str, is_for: bool) -> None:
-    assert certificates.is_for(names, host) is is_for
+    assert tls_terms.is_for(names, host) is is_for
 
 
 # Files.

@@ -20,7 +20,7 @@ Load = Callable[[str], Transport]
         ("driver = apendfile", "cannot find transport driver .*did you mean 'appendfile'"),
         ("driver = pipe", 'driver "pipe" is not supported yet'),
         ("driver = appendfile\nfile = /x", r'mta.conf:5: .*"file" is not supported yet'),
-        ("driver = smtp\nno_tls_tempfail_tryclear", "is not supported yet"),
+        ("driver = smtp\nno_dns_qualify_single", "is not supported yet"),
         ("driver = appendfile\ndirectry = /x", "unknown .*did you mean 'directory'"),
         ("driver = appendfile\ndirectory = /x", "other than Maildirs are not supported yet"),
     ],
