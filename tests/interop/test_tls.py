@@ -62,7 +62,8 @@ def speaking_tls(authority: Authority, host: str, more: str = "") -> Change:
             file.write_text(
                 f"{text}smtp_tls_security_level = {more or 'may'}\n"
                 "smtpd_tls_security_level = may\nsmtp_tls_CAfile = /etc/mta-tls/ca\n"
-                "smtpd_tls_cert_file = /etc/mta-tls/crt\nsmtpd_tls_key_file = /etc/mta-tls/key\n"
+                "smtpd_tls_cert_file = /etc/mta-tls/crt\n"
+                "smtpd_tls_key_file = /etc/mta-tls/key\n"
             )
 
     return change
