@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from mta.base import clock
 from mta.base.errors import MtaError, TempFail
-from mta.deliver.codes import ROUTING_RETRY
+from mta.deliver.codes import ROUTING_RETRY, TLS_FAILURE
 from mta.deliver.item import Item, shown
 from mta.deliver.retry import EXCEEDED
 from mta.deliver.routing import Routing
@@ -186,7 +186,12 @@ class Progress:
         self._note(f"** {address}: {item.text}")
 
     def log_host(self, outcome: Outcome) -> None:
-        """A host that was tried and failed, whatever became of the recipients."""
+        """A host that was tried and failed, whatever became of the recipients.
+
+        Of a handshake that failed the lines of the recipients tell, or nothing does.
+        """
+        if outcome.code == TLS_FAILURE:
+            return
         host = outcome.host
         if outcome.host_address:
             host = f"{host} [{outcome.host_address}]"

@@ -122,6 +122,8 @@ def starttls(session: Session, rest: bytes) -> Reply:
     """STARTTLS: go on in secret.  RFC 3207."""
     if rest and trim(to_text(rest)):
         raise SyntaxReject(501, "5.5.4", "unexpected argument data")
+    if session.ctx.connection.tls is not None:
+        raise SyntaxReject(554, "5.5.1", "Already in TLS")
     if not session.starttls:
         raise SyntaxReject(503, "5.5.1", "STARTTLS command used when not advertised")
     return tls.start(session)

@@ -223,7 +223,7 @@ class Session:
             self._greet(again=True)
         elif answer.kind == 4 and not terms.try_clear:
             self._client.quit()
-            refused = self._refused(answer, "STARTTLS", TLS_FAILURE)
+            refused = self._refused(answer, "STARTTLS")
             raise Stopped(replace(refused, host_error=True))
         elif terms.required:
             raise self._not_secret("an attempt to start TLS failed")

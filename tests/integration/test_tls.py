@@ -298,3 +298,77 @@ def test_curl_sends(scheme: str, tmp_path: Path) -> None:
         )
         assert done.returncode == 0, done.stderr.decode()
         mailbox.await_messages(mta.maildir("alice"), 1)
+
+
+# Ours to ours.
+
+
+RELAY = daemon.BASIC.replace("local.test", "none.test").replace(
+    "relay_domains = relay.test", "relay_domains = local.test"
+)
+
+
+@contextmanager
+def relayed(options: str, receiver: Running) -> Iterator[Running]:
+    """A daemon that passes mail for local.test on to another one."""
+    config = RELAY.replace("  allow_localhost\n", f"  allow_localhost\n{options}")
+    config = "log_selector = +tls_certificate_verified +tls_peerdn\n" + config
+    with daemon.running(config, sink=receiver.address[1]) as mta:
+        yield mta
+
+
+def relay(mta: Running) -> None:
+    with smtplib.SMTP(*mta.address, timeout=10) as client:
+        client.sendmail("a@sender.test", ["alice@local.test"], MESSAGE)
+
+
+def test_between_two_of_ours_mail_is_secret() -> None:
+    with serving() as (far, _):
+        with relayed("", far) as near:
+            relay(near)
+            line = near.await_log(" => alice@local.test ")
+            assert (
+                " H=127.0.0.1 [127.0.0.1] X=TLS1.3:TLS_AES_256_GCM_SHA384:256 CV=no "
+                'DN="/CN=mx.test" C="250 '
+            ) in line
+        assert " P=esmtps X=TLS1.3:" in far.await_log(" <= ")
+
+
+def test_over_465_too(authority: Authority) -> None:
+    pair = authority.issue(HOST)
+    authority.directory.joinpath("Test-Authority.crt").chmod(0o644)
+    with serving(pair=pair) as (far, port):
+        options = (
+            f"  protocol = smtps\n  tls_verify_certificates = {authority.certificate}\n"
+            "  tls_verify_cert_hostnames =\n"
+        )
+        config = RELAY.replace("  allow_localhost\n", f"  allow_localhost\n{options}")
+        config = "log_selector = +tls_certificate_verified\n" + config
+        with daemon.running(config, sink=port) as near:
+            relay(near)
+            assert " CV=yes C=" in near.await_log(" => alice@local.test ")
+        mailbox.await_messages(far.maildir("alice"), 1)
+
+
+def test_a_server_that_must_be_trusted_and_is_not_gets_nothing() -> None:
+    with serving() as (far, _):
+        with relayed("  hosts_require_tls = *\n  tls_verify_hosts = *\n", far) as near:
+            relay(near)
+            assert (
+                "defer (-37) H=127.0.0.1 [127.0.0.1]: TLS session: (SSL_connect): "
+                "certificate verify failed"
+            ) in near.await_log(" == alice@local.test ")
+            assert "TLS session" not in near.log().partition(" == ")[0]
+        assert mailbox.messages(far.maildir("alice")) == []
+
+
+def test_without_that_it_gets_it_in_the_clear() -> None:
+    with serving() as (far, _):
+        with relayed("  tls_verify_hosts = *\n", far) as near:
+            relay(near)
+            assert (
+                "TLS session: (SSL_connect): certificate verify failed: delivering "
+                "unencrypted to H=127.0.0.1 [127.0.0.1] (not in hosts_require_tls)"
+            ) in near.await_log("delivering unencrypted")
+            near.await_log(" => alice@local.test ")
+        mailbox.await_messages(far.maildir("alice"), 1)

@@ -26,7 +26,8 @@ def authority() -> Iterator[Authority]:
 
 
 def config(pair: Pair) -> str:
-    return f"tls_certificate = {pair.certificate}\ntls_privatekey = {pair.key}\n{separated.CONFIG}"
+    files = f"tls_certificate = {pair.certificate}\ntls_privatekey = {pair.key}\n"
+    return files + separated.CONFIG
 
 
 def test_the_network_user_serves_with_a_key_that_it_cannot_read(authority: Authority) -> None:
