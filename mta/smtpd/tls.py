@@ -85,6 +85,8 @@ def _begin_anew(session: Session, facts: Facts) -> None:
     connection = session.ctx.connection
     connection.tls, connection.tls_sni = facts, facts.server_name
     connection.authenticated_id = connection.authenticated_sender = ""
+    connection.host_auth = connection.host_auth_pubname = ""
+    session.login.by, session.login.advertised = None, ()
     session.begin_transaction()
     session.starttls = session.enhanced = False
     session.counts.free_used.clear()

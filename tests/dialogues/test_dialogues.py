@@ -43,7 +43,7 @@ def service(directory: Path, configuration: str) -> Service:
     """What a receiver has at hand, on a fresh spool."""
     file = directory / "mta.conf"
     # What EHLO offers is written out in most dialogues; a few have TLS as their subject.
-    offer = "" if "tls_" in configuration else "tls_advertise_hosts =\n"
+    offer = "" if "tls_advertise_hosts" in configuration else "tls_advertise_hosts =\n"
     file.write_text(
         f"{offer}primary_hostname = mx.example\nspool_directory = {directory}/spool\n"
         f"smtp_banner = mx.example ready\n{configuration}"
