@@ -34,6 +34,7 @@ from mta.config.main.own import Own
 from mta.config.main.policy import Policy
 from mta.config.main.queue import Queue
 from mta.config.main.smtp_in import SmtpIn
+from mta.config.main.tls import Tls
 from mta.config.model import Configuration, ListKind, Remark
 from mta.config.option import DEFAULT, Configured, Option, Setting
 from mta.config.reader import Reader
@@ -42,6 +43,7 @@ from mta.config.sections import Sections, sort
 TOPICS: tuple[type[Configured], ...] = (
     Naming,
     SmtpIn,
+    Tls,
     Policy,
     Dns,
     Fields,
@@ -121,6 +123,7 @@ def parse(
         file=file,
         naming=naming,
         smtp_in=smtp_in,
+        tls=Tls(chosen[Tls]),
         policy=Policy(chosen[Policy]),
         dns=Dns(chosen[Dns]),
         fields=Fields(chosen[Fields]),

@@ -21,6 +21,7 @@ from mta.config.main.own import Own
 from mta.config.main.policy import Policy
 from mta.config.main.queue import Queue
 from mta.config.main.smtp_in import SmtpIn
+from mta.config.main.tls import Tls
 from mta.config.option import Setting
 from mta.config.template import Template
 
@@ -78,6 +79,7 @@ class Configuration:
     file: str
     naming: Naming
     smtp_in: SmtpIn
+    tls: Tls
     policy: Policy
     dns: Dns
     fields: Fields

@@ -24,6 +24,7 @@ def topics(conf: Configuration) -> tuple[Configured, ...]:
     return (
         conf.naming,
         conf.smtp_in,
+        conf.tls,
         conf.policy,
         conf.dns,
         conf.fields,

@@ -6,6 +6,7 @@ UNKNOWN = -1
 EXPAND_FAIL = -27
 NO_USER = -29
 BAD_TRANSPORT = -30
+TLS_FAILURE = -37
 
 # "Not now": routing, local delivery, all hosts.
 ROUTING_RETRY = -52

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from mta.config.model import Configuration
 from mta.expand.context import Connection, Context, Message, Place
 from mta.lookup.api import Tables
+from mta.net.tls_terms import recorded
 from mta.route.api import Address
 from mta.spool.envelope import RET_FULL, RET_HEADERS, Envelope
 from mta.spool.reader import Message as SpoolMessage
@@ -60,6 +61,13 @@ def _connection(envelope: Envelope) -> Connection:
         authenticated_id=envelope.auth_id,
         authenticated_sender=envelope.auth_sender,
         acl_c=dict(envelope.acl_c),
+        tls=recorded(
+            envelope.tls_cipher,
+            envelope.tls_peerdn,
+            envelope.tls_sni,
+            verified=envelope.tls_certificate_verified,
+        ),
+        tls_sni=envelope.tls_sni,
     )
 
 
@@ -90,6 +98,10 @@ def values_of(envelope: Envelope) -> dict[str, str]:
         "authenticated_sender": envelope.auth_sender,
         "body_linecount": _number(envelope.body_linecount),
         "max_received_linelength": _number(envelope.max_received_linelength),
+        "tls_in_cipher": envelope.tls_cipher,
+        "tls_in_peerdn": envelope.tls_peerdn,
+        "tls_in_sni": envelope.tls_sni,
+        "tls_in_certificate_verified": "1" if envelope.tls_certificate_verified else "",
         "originator_uid": str(envelope.uid),
         "originator_gid": str(envelope.gid),
     }

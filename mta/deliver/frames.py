@@ -146,6 +146,9 @@ class OutcomeFrame:
     note: str = ""
     freeze: int = 0
     unread: int = 0
+    cipher: str = ""
+    verified: int = 0
+    peer: str = ""
 
 
 def pack(message_id: str, left: int, outcome: Outcome) -> OutcomeFrame:
@@ -174,6 +177,9 @@ def pack(message_id: str, left: int, outcome: Outcome) -> OutcomeFrame:
         outcome.note[:1000],
         int(outcome.freeze),
         outcome.unread,
+        cipher=outcome.cipher[:200],
+        verified=int(outcome.verified),
+        peer=outcome.peer[:1000],
     )
 
 
@@ -204,4 +210,7 @@ def unpack(said: OutcomeFrame) -> Outcome:
         said.note,
         bool(said.freeze),
         said.unread,
+        cipher=said.cipher,
+        verified=bool(said.verified),
+        peer=said.peer,
     )

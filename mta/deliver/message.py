@@ -271,7 +271,12 @@ class _Attempt:
             yield SLOW
             self.routing = routing.route_all(routers, self.ctx, recipients, self.retry, done)
         self.wishes = notify.Wishes(self.routing, self.envelope.sender)
-        self.progress = Progress(self.message, self.routing, self.deliverer.log)
+        self.progress = Progress(
+            self.message,
+            self.routing,
+            self.deliverer.log,
+            self.deliverer.conf.logging.log_selector,
+        )
         self.progress.is_kept = self.wishes.has_success
         self._routed()
         waiting = [item for item in self.routing.items if item.state is State.WAITING]

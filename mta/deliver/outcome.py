@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from mta.base import clock
 from mta.base.errors import MtaError, TempFail
-from mta.deliver.codes import ROUTING_RETRY
+from mta.deliver.codes import ROUTING_RETRY, TLS_FAILURE
 from mta.deliver.item import Item, shown
 from mta.deliver.retry import EXCEEDED
 from mta.deliver.routing import Routing
@@ -36,13 +36,17 @@ class Progress:
         "_message",
         "_open",
         "_routing",
+        "_selector",
         "is_kept",
         "is_removed",
         "names",
         "trouble",
     )
 
-    def __init__(self, message: Message, routing: Routing, log: Log) -> None:
+    def __init__(
+        self, message: Message, routing: Routing, log: Log, selector: str = ""
+    ) -> None:
+        self._selector = selector  # log_selector
         self._message = message
         self._routing = routing
         self._log = log
@@ -127,10 +131,19 @@ class Progress:
             transport=item.transport,
             host=host,
             authenticated=outcome.authenticated,
+            tls=self._encrypted(outcome),
             confirmation=outcome.text,
             along=along,
         )
         self._note(f"{item.name}: {item.transport} transport succeeded")
+
+    def _encrypted(self, outcome: Outcome) -> str:
+        """X= and what belongs to it."""
+        if not outcome.cipher:
+            return ""
+        return events.encrypted(
+            self._selector, outcome.cipher, verified=outcome.verified, peer=outcome.peer
+        )
 
     def log_deferred(self, item: Item) -> None:
         """=="""
@@ -170,7 +183,12 @@ class Progress:
         self._note(text)
 
     def log_host(self, outcome: Outcome) -> None:
-        """A host that was tried and failed, whatever became of the recipients."""
+        """A host that was tried and failed, whatever became of the recipients.
+
+        Of a handshake that failed the lines of the recipients tell, or nothing does.
+        """
+        if outcome.code == TLS_FAILURE:
+            return
         host = outcome.host
         if outcome.host_address:
             host = f"{host} [{outcome.host_address}]"

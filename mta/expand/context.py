@@ -14,6 +14,7 @@ from mta.base.trust import Trusted
 from mta.config.model import Configuration
 from mta.lookup.api import Tables
 from mta.mail.header import Header
+from mta.net.tls_terms import Facts
 
 
 def _silent(line: str) -> None:
@@ -46,6 +47,8 @@ class Connection:
     authenticated_fail_id: str = ""  # of the last attempt that failed
     authentication_failed: bool = False
     local_uid: int | None = None
+    tls: Facts | None = None  # None: anybody on the way can read along
+    tls_sni: str = ""  # the host that the client asked for
     acl_c: dict[str, str] = field(default_factory=dict)
     log_line: Callable[[str], object] = _silent  # takes a line for the main log
 
@@ -123,6 +126,7 @@ class Context:
     values: dict[str, str] = field(default_factory=dict)
     captures: tuple[str, ...] = ()  # $0, $1 … of the match that was made last
     steps: int = 0  # taken by loops of this expansion; bounded, see expand.split
+    tls_out: Facts | None = None  # of the connection to another host
     depth: int = 0  # of ${expand: in ${expand:
 
     def __post_init__(self) -> None:

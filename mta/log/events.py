@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import os
 
-from mta.base.text import lower
+from mta.base.text import lower, one_line
+from mta.log.selector import selected
 from mta.log.sink import Log
 
 
@@ -34,6 +35,27 @@ def authenticated(name: str, who: str, sender: str = "") -> str:
     return ":".join([name, *(each for each in (who, sender) if each)])
 
 
+def encrypted(
+    selector: str, cipher: str, *, verified: bool, peer: str = "", sni: str = ""
+) -> str:
+    """How a connection was encrypted, for X=, CV=, DN= and SNI=, as log_selector wants it."""
+    if not cipher:
+        return ""
+    shown = f" X={cipher}" if selected(selector, "tls_cipher") else ""
+    if selected(selector, "tls_certificate_verified"):
+        shown += " CV=yes" if verified else " CV=no"
+    if peer and selected(selector, "tls_peerdn"):
+        shown += f" DN={_quoted(peer)}"
+    if sni and selected(selector, "tls_sni"):
+        shown += f" SNI={_quoted(sni)}"
+    return shown
+
+
+def _quoted(text: str) -> str:
+    escaped = one_line(text).replace('"', '\\"')
+    return f'"{escaped}"'
+
+
 def received(
     log: Log,
     message_id: str,
@@ -42,6 +64,7 @@ def received(
     host: str = "",
     user: str = "",
     protocol: str,
+    tls: str = "",
     size: int,
     authenticated: str = "",
     id_header: str = "",
@@ -53,10 +76,8 @@ def received(
         H=host,
         U=user,
         P=protocol,
-        A=authenticated,
-        S=size,
-        id=id_header,
     )
+    shown += tls + _fields(A=authenticated, S=size, id=id_header)
     log.main(f"{message_id} <= {sender or '<>'}{shown}")
 
 
@@ -68,6 +89,7 @@ def delivered(
     router: str,
     transport: str,
     host: str = "",
+    tls: str = "",
     authenticated: str = "",
     confirmation: str = "",
     along: bool = False,
@@ -80,7 +102,8 @@ def delivered(
     mark = "->" if along else "=>"
     escaped = confirmation.replace("\\", "\\\\").replace('"', '\\"')
     said = f' C="{escaped}"' if confirmation else ""
-    shown = _fields(R=router, T=transport, H=host, A=authenticated)
+    shown = _fields(R=router, T=transport, H=host)
+    shown += tls + _fields(A=authenticated)
     log.main(f"{message_id} {mark} {address}{shown}{said}")
 
 

@@ -6,11 +6,14 @@ from functools import lru_cache
 
 from mta.base.text import words
 
+# What is shown unless somebody says that it should not be.
+USUAL = frozenset({"tls_cipher"})
+
 
 @lru_cache(100)
 def selected(selector: str, name: str) -> bool:
-    """True if a detail that is not usually shown was asked for; the last word on it counts."""
-    answer = False
+    """True if a detail is to be shown; the last word on it counts."""
+    answer = name in USUAL
     for word in words(selector.replace("+", " +").replace("-", " -")):
         if word[1:] in (name, "all"):
             answer = word[0] == "+"

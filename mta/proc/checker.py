@@ -23,20 +23,23 @@ from mta.config.show import topics
 from mta.expand.compile import prepare
 from mta.lookup import servers
 from mta.match.check import check_lists
-from mta.net import interfaces
+from mta.net import interfaces, secrecy
 from mta.proc import reach, roles
 from mta.proc.control import Checked, Faulty
 from mta.proc.service import check_acls
 from mta.route.engine import load_routers
 from mta.route.retry_rules import load_retry_rules
+from mta.smtpd import tls
 from mta.transport.engine import load_transports
 from mta.unix import frames
 
 MOST, LONGEST = 20, 1000  # of warnings that the master is told; mta check tells all
 
 
-def compile_all(conf: Configuration) -> list[str]:
+def compile_all(conf: Configuration, files: dict[str, bytes] | None = None) -> list[str]:
     """Compile everything that any process compiles.  Raises ConfigError.
+
+    `files` are those of TLS that were read for it, if there is somebody who may.
 
     Returned is what would fail when it is used: strings that are no expansions, lists that
     name lists which there are not.  Exim finds such only then, so a configuration that has
@@ -54,7 +57,12 @@ def compile_all(conf: Configuration) -> list[str]:
     )
     lists = [*check_lists(conf, *topics(conf)), *lists_of_acls(conf, acls)]
     authenticators = load_authenticators(conf)
-    errors = [*prepare(*made), *complaints(authenticators), *lists]
+    errors = [
+        *prepare(*made),
+        *complaints(authenticators),
+        *lists,
+        *tls.check(conf, files or {}),
+    ]
     # An ACL is found twice: as it is called by name, and at the phase where it begins.
     return list(dict.fromkeys(str(error) for error in errors))
 
@@ -70,8 +78,9 @@ def main(arguments: Sequence[str]) -> int:
         conf = load.parse(lines, file)
         who = roles.identities(conf)
         reach.require(who)
+        files = secrecy.read_files(conf)
         roles.drop(who.mail)
-        warnings = compile_all(conf)
+        warnings = compile_all(conf, files)
         sealed = snapshot.write(lines)
     except (MtaError, OSError) as error:
         frames.send(channel, Faulty(str(error)[:30000]))

@@ -32,6 +32,14 @@ class ReopenLogs:
     """The log files were moved; new descriptors come along."""
 
 
+@frame("files")
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Files that only root may read: their names, and open descriptors along with them."""
+
+    names: tuple[str, ...]
+
+
 @frame("checked")
 @dataclass(frozen=True, slots=True)
 class Checked:
@@ -64,7 +72,10 @@ class Serve:
 @frame("free")
 @dataclass(frozen=True, slots=True)
 class Free:
-    """The conversation is over, and the next may come."""
+    """The conversation is over, and the next may come; `tls` is 1 if it had to load OpenSSL,
+    which the listener then does for all that come after."""
+
+    tls: int = 0
 
 
 @frame("arrived")

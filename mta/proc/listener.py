@@ -28,10 +28,12 @@ from mta.expand.context import Connection, Context
 from mta.expand.run import expand
 from mta.log import events
 from mta.lookup.api import Tables
+from mta.net import secrecy
 from mta.net.socket import plain_address
 from mta.proc import receiver, roles
 from mta.proc.control import Serve
 from mta.proc.pool import Pool
+from mta.smtpd import tls
 from mta.unix import process, users
 from mta.unix.loop import Loop
 
@@ -61,6 +63,7 @@ class Listener:
         self.network = shape(
             partial(receiver.run, self.prepared), self.over, most=self.smtp.smtp_accept_max
         )
+        self.network.on_tls = self.load_tls
         self.local = shape(
             partial(receiver.run_local, self.prepared), self.local_over, most=LOCAL_MOST
         )
@@ -200,7 +203,8 @@ class Listener:
 
     def master(self) -> None:
         """The master speaks, or has gone."""
-        if not roles.heed_master(self.inherited, self.drain, self.renew):
+        heeded = roles.heed_master(self.inherited, self.drain, self.renew, self.new_files)
+        if not heeded:
             self.loop.unwatch(self.inherited.control.fileno())
             self.drain(0)
 
@@ -208,6 +212,30 @@ class Listener:
         """The logs were moved: receivers that have the old files open are replaced."""
         self.network.renew()
         self.local.renew()
+
+    def load_tls(self) -> None:
+        """A client wants TLS: what that takes is shared by all receivers from now on."""
+        ours = self.prepared.service.secrecy
+        if not ours.is_loaded and not self.draining:
+            tls.warm(self.inherited.conf, ours, Context(self.inherited.conf, self.tables))
+            process.settle()
+            self.network.renew()
+
+    def new_files(self, files: dict[str, bytes]) -> None:
+        """Certificate or key was replaced: receivers that have the old ones are, too."""
+        ours = self.prepared.service.secrecy
+        if files == ours.files or self.draining:
+            return
+        problems = tls.check(self.inherited.conf, files)
+        if problems and ours.files:
+            events.role(self.log, "listener", f"{problems[0]}; the old files stay in use")
+            return
+        was_loaded = ours.is_loaded
+        ours.renew(files)
+        if was_loaded:
+            self.load_tls()
+        else:
+            self.network.renew()
 
     def drain(self, grace: float) -> None:
         """Take no more connections; leave when the last conversation is over."""
@@ -247,15 +275,25 @@ class Listener:
         self.leave_if_done()
 
 
+def first_files(inherited: roles.Inherited) -> dict[str, bytes]:
+    """The files that the master sends before anything else, where there are any."""
+    found: dict[str, bytes] = {}
+    if secrecy.files_of(inherited.conf):
+        roles.heed_master(inherited, lambda grace: None, lambda: None, found.update)
+    return found
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run the listener with the descriptors that the master left."""
     process.set_title("mta: listener")
     roles.ignore_terminal()
     inherited = roles.inherit(arguments)
     roles.drop(inherited.identities.network)
+    first = first_files(inherited)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     os.umask(0o007)
     listener = Listener(inherited)
+    listener.prepared.service.secrecy.files = first
     process.settle()
     listener.run()
     return 0

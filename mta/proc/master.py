@@ -32,14 +32,16 @@ from mta.config.model import Configuration
 from mta.config.quick import DEFAULT_FILE
 from mta.log import events
 from mta.log.sink import open_log
-from mta.net import interfaces
+from mta.net import interfaces, secrecy
+from mta.net.tls_terms import stamp
 from mta.proc import directories, roles
-from mta.proc.control import Checked, Drain, Faulty, Ready, ReopenLogs
+from mta.proc.control import Checked, Drain, Faulty, Files, Ready, ReopenLogs
 from mta.unix import files, frames, locks, process
 from mta.unix.loop import Loop
 
 START_SECONDS = 20.0
 CHECK_SECONDS = 60.0
+RENEW_SECONDS = 5.0
 BACKOFF_FIRST, BACKOFF_MOST = 0.2, 30.0
 STEADY_SECONDS = 60.0
 LEAVE_MS = 1000  # for workers whose askers have gone
@@ -108,6 +110,7 @@ class Master:
         self.old: list[Generation] = []
         self.stopping = False
         self.failed = ""
+        self.stamps: dict[str, tuple[int, int, int]] = {}  # of files handed over
         self.announced = False  # once ready it never gives up
 
     # ---- at the start
@@ -162,6 +165,7 @@ class Master:
         ):
             self.loop.on_signal(number, act)
         self.start(self.generation, self.announce)
+        self.look_at_files()
         self.loop.run()
         if not self.order.alone:
             self.close_to_others()
@@ -203,11 +207,35 @@ class Master:
             return 127
 
         running.pid = process.run_child(become_role, panic=self.log.panic_fd)
+        if running.role.name == "listener":
+            self.hand_over(running.generation, ours)
         running.control, running.born, running.ready = ours, clock.monotonic(), False
         theirs.close()
         ours.setblocking(False)  # a role that does not listen must not hold us
         self.loop.watch(ours.fileno(), partial(self.heard, running))
         self.loop.after(START_SECONDS, partial(self.too_slow, running, running.pid))
+
+    def hand_over(self, generation: Generation, control: socket.socket) -> None:
+        """Give the listener the files that only root may read; they are opened, not read."""
+        names = secrecy.files_of(generation.conf)
+        opened = {name: fd for name in names if (fd := secrecy.open_file(name)) is not None}
+        if names:
+            with contextlib.suppress(OSError):
+                frames.send(control, Files(tuple(opened)), list(opened.values()))
+        for fd in opened.values():
+            os.close(fd)
+
+    def look_at_files(self) -> None:
+        """Hand over what was replaced: a certificate that was renewed is used at once."""
+        self.loop.after(RENEW_SECONDS, self.look_at_files)
+        if self.stopping:
+            return
+        generation = self.generation
+        now = {name: stamp(name) for name in secrecy.files_of(generation.conf)}
+        changed, self.stamps = now != self.stamps, now
+        running = generation.running.get("listener")
+        if changed and running is not None and running.control is not None and running.ready:
+            self.hand_over(generation, running.control)
 
     def descriptors(
         self, running: Running, control: socket.socket

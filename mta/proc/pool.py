@@ -66,6 +66,7 @@ class Pool:
         self.panic = panic
         self.receivers: dict[int, Receiver] = {}
         self.free: list[Receiver] = []
+        self.on_tls: Callable[[], None] = lambda: None  # a receiver had to load OpenSSL
         self.waiting: deque[tuple[socket.socket, Serve]] = deque()
         self.closing = False
 
@@ -155,6 +156,8 @@ class Pool:
             self.lost(receiver)
             return
         self._conversation_over(receiver)
+        if isinstance(received.message, Free) and received.message.tls:
+            self.on_tls()
         if self.closing or receiver.uses >= self.max_use:
             self.dismiss(receiver)
         else:

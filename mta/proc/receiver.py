@@ -96,6 +96,7 @@ def _serve(
     process.set_title(title)
     # Tables hold open files: each receiver has its own.
     prepared.service.tables = Tables()
+    had_tls = prepared.service.secrecy.is_loaded
     ending = prepared.service.ending
     ending.listen()
     try:
@@ -104,7 +105,7 @@ def _serve(
             with connection:
                 conversation(connection, order)
             process.set_title(title)
-            frames.send(channel, Free())
+            frames.send(channel, Free(int(prepared.service.secrecy.is_loaded > had_tls)))
     except (ConnectionError, Stopped):
         pass  # the listener has gone, or this process is to go
     return 0

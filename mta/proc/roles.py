@@ -25,7 +25,8 @@ from mta.base.errors import ConfigError, ProtocolError
 from mta.config import load, snapshot
 from mta.config.model import Configuration
 from mta.log.sink import NAMES, Log
-from mta.proc.control import Drain, Ready, ReopenLogs
+from mta.net import secrecy
+from mta.proc.control import Drain, Files, Ready, ReopenLogs
 from mta.spool.layout import Spool
 from mta.unix import frames, privilege, process, users
 
@@ -177,11 +178,15 @@ def drop_to_user(who: privilege.Identity) -> None:
 
 
 def heed_master(
-    inherited: Inherited, on_drain: Callable[[float], None], on_reopen: Callable[[], None]
+    inherited: Inherited,
+    on_drain: Callable[[float], None],
+    on_reopen: Callable[[], None],
+    on_files: Callable[[dict[str, bytes]], None] | None = None,
 ) -> bool:
     """Act on one frame of the master; False when the master is gone or talks nonsense."""
+    allowed = (Drain, ReopenLogs) if on_files is None else (Drain, ReopenLogs, Files)
     try:
-        received = frames.receive(inherited.control, (Drain, ReopenLogs))
+        received = frames.receive(inherited.control, allowed)
     except (OSError, ProtocolError):
         return False
     if received is None:
@@ -193,6 +198,8 @@ def heed_master(
             _replace_logs(inherited.log, received.fds)
             received.fds = []
             on_reopen()
+        case Files(names=names) if on_files is not None:
+            on_files(secrecy.contents(names, received.fds))
     received.close()
     return True
 

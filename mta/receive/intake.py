@@ -30,6 +30,7 @@ from mta.log import events
 from mta.log.selector import selected
 from mta.mail.address import split
 from mta.mail.header import Header, parse_block
+from mta.net.tls_terms import Facts
 from mta.receive import fixup
 from mta.receive.headers import bare_id, changed, check_loop, message_id_of, tidied
 from mta.receive.postmark import without_postmark
@@ -266,6 +267,8 @@ class Intake:
     ) -> str:
         effects = self._situation.message
         envelope = self._with_login(self._envelope(headers, recipients))
+        if (tls := self._situation.ctx.connection.tls) is not None:
+            envelope = _with_secrecy(envelope, tls)
         size = self._incoming.commit(envelope)
         self._log_arrival(size, had_id)
         log = self._service.log
@@ -379,6 +382,7 @@ class Intake:
             host=host,
             user=connection.ident,
             protocol=connection.protocol,
+            tls=self._tls_shown(),
             size=size,
             authenticated=self._authenticated(with_sender=True),
             id_header=bare_id(had_id),
@@ -393,6 +397,19 @@ class Intake:
         if with_sender and selected(self._service.conf.logging.log_selector, "smtp_mailauth"):
             sender = connection.authenticated_sender
         return events.authenticated(connection.host_auth, connection.authenticated_id, sender)
+
+    def _tls_shown(self) -> str:
+        """How the client's connection is encrypted, for the log."""
+        tls = self._situation.ctx.connection.tls
+        if tls is None:
+            return ""
+        return events.encrypted(
+            self._service.conf.logging.log_selector,
+            str(tls),
+            verified=tls.verified,
+            peer=tls.peer,
+            sni=tls.server_name,
+        )
 
     def _log_refusal(self, answer: Answer, *, temporary: bool) -> None:
         message = self._situation.ctx.message
@@ -448,6 +465,18 @@ def _unusual_name(service: Service, connection: Connection) -> str:
     """What we call ourselves to this client, "" if it is what we call ourselves to all."""
     name = connection.active_hostname
     return "" if name == service.conf.naming.primary_hostname else name
+
+
+def _with_secrecy(envelope: Envelope, tls: Facts) -> Envelope:
+    """The envelope of a message that came encrypted."""
+    return replace(
+        envelope,
+        tls_cipher=str(tls),
+        tls_ver=tls.version,
+        tls_peerdn=tls.peer,
+        tls_sni=tls.server_name,
+        tls_certificate_verified=tls.verified,
+    )
 
 
 class Refused(Reject):

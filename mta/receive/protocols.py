@@ -12,6 +12,8 @@ from mta.config.template import template
 LOCAL: Trusted = template("local", DEFAULT).text
 SMTP: Trusted = template("smtp", DEFAULT).text
 ESMTP: Trusted = template("esmtp", DEFAULT).text
+SMTPS: Trusted = template("smtps", DEFAULT).text
+ESMTPS: Trusted = template("esmtps", DEFAULT).text
 LOCAL_SMTP: Trusted = template("local-smtp", DEFAULT).text
 LOCAL_ESMTP: Trusted = template("local-esmtp", DEFAULT).text
 ESMTPA: Trusted = template("esmtpa", DEFAULT).text
@@ -20,6 +22,6 @@ LOCAL_ESMTPA: Trusted = template("local-esmtpa", DEFAULT).text
 # What each becomes when the client has authenticated.  RFC 3848
 AUTHENTICATED: dict[str, Trusted] = {
     ESMTP: ESMTPA,
-    "esmtps": ESMTPSA,
+    ESMTPS: ESMTPSA,
     LOCAL_ESMTP: LOCAL_ESMTPA,
 }

@@ -42,11 +42,14 @@ def usual_text(ctx: Context) -> str:
     connection, message = ctx.connection, ctx.message
     envelope_from = f"(envelope-from <{message.sender}>)\n\t" if message.sender else ""
     protocol = f"with {connection.protocol} " if connection.protocol else ""
+    tls = connection.tls
+    secret = "" if tls is None else f" ({tls.version}) tls {tls.standard_cipher}\n\t"
     to = message.recipients[0] if len(message.recipients) == 1 else ""
     received_for = f"\n\tfor {to}" if to else ""
     return (
         f"Received: {_source(connection)}by {ctx.conf.naming.primary_hostname} "
-        f"{protocol}(mta {VERSION})\n\t{envelope_from}id {message.message_id}{received_for}"
+        f"{protocol}{secret}(mta {VERSION})\n\t"
+        f"{envelope_from}id {message.message_id}{received_for}"
     )
 
 

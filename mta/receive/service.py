@@ -12,6 +12,7 @@ from mta.auth.api import Authenticator
 from mta.config.model import Configuration
 from mta.log.sink import Log
 from mta.lookup.api import Tables
+from mta.net.secrecy import Secrecy
 from mta.receive.ending import Ending
 from mta.spool.ids import Ticks
 from mta.spool.layout import Spool
@@ -61,6 +62,7 @@ class Service:
     servers: tuple[Authenticator, ...] = ()  # by which clients can be asked who they are
     verifier: Verifier | None = None
     converse: Converse = _cannot_converse
+    secrecy: Secrecy = field(default_factory=Secrecy)
     ticks: Ticks = field(default_factory=Ticks)
     ending: Ending = field(default_factory=Ending)
     _ourselves: Caller | None = None

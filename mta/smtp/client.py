@@ -17,7 +17,7 @@ from enum import Enum
 
 from mta.base.errors import MtaError, ProtocolError, describe
 from mta.base.text import is_number, one_line, to_bytes, to_text, upper
-from mta.net.socket import Link
+from mta.net.tls_terms import ClientSettings, Facts, Maker, Secured, TlsError
 from mta.smtp import reply
 from mta.smtp.wire import BadLine, Wire
 
@@ -112,7 +112,9 @@ class Client:
 
     __slots__ = ("_link", "_wire", "features")
 
-    def __init__(self, link: Link) -> None:
+    _link: Secured
+
+    def __init__(self, link: Secured) -> None:
         self._link = link
         # Servers that end their replies with LF alone exist, and hear nothing else from us
         # that they could take for ours.
@@ -163,6 +165,22 @@ class Client:
         if answer.kind == 2:
             self.features = read_features(answer)
         return answer
+
+    def secure(
+        self, maker: Maker, settings: ClientSettings, seconds: float, name: str
+    ) -> Facts:
+        """Go on in secret; the handshake may take this long.  Raises TempFail, OSError.
+
+        What the server said behind its answer to STARTTLS came in the clear: somebody else
+        may have said it.
+        """
+        if self._wire.pending:
+            raise TlsError("something was said in the clear before the handshake")
+        stream, facts = maker.connect(self._link, settings, seconds, name)
+        self._wire.replace(stream)
+        self._link = stream
+        self.features = Features()
+        return facts
 
     def is_quiet(self) -> bool:
         """True if the server has said nothing more and has not closed: fit for more."""

@@ -2,7 +2,7 @@
 
 A socket waits in the kernel (SO_RCVTIMEO), which costs no call of its own; a pipe or a
 terminal, as -bs has it, waits in poll.  Both raise TimeoutError when the time is over and
-OSError when the other side has gone; TLS will be one more class with these methods.
+OSError when the other side has gone; mta.net.tls has one more class with these methods.
 """
 
 from __future__ import annotations

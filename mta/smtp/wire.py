@@ -191,6 +191,11 @@ class Wire:
         """Wait this long, but not for a client that has left."""
         self._stream.wait(seconds)
 
+    @property
+    def stream(self) -> Stream:
+        """What carries the octets; for whoever puts another one in its place."""
+        return self._stream
+
     def replace(self, stream: Stream) -> None:
         """Go on with another stream, as after STARTTLS.
 

@@ -18,7 +18,7 @@ from mta.receive.local import believed_sender
 from mta.receive.room import check_room
 from mta.smtp.parse import helo_name, mail_from, rcpt_to
 from mta.smtp.reply import Reply, reply, usual
-from mta.smtpd import record
+from mta.smtpd import record, tls
 from mta.smtpd.auth import believe_author
 from mta.smtpd.dispatch import SyntaxReject, command, refused, spoken
 from mta.smtpd.extensions import offered
@@ -42,7 +42,8 @@ TOO_MANY_AT_ALL = reply(554, "5.5.3", "Too many recipients")
 HELP_TEXT = reply(
     214,
     "2.0.0",
-    "Commands supported:\nAUTH HELO EHLO MAIL RCPT DATA NOOP QUIT RSET HELP VRFY EXPN",
+    "Commands supported:\n"
+    "AUTH HELO EHLO STARTTLS MAIL RCPT DATA NOOP QUIT RSET HELP VRFY EXPN",
 )
 CANNOT_VERIFY = reply(252, "2.5.0", "Administrative prohibition")
 CANNOT_EXPAND = reply(550, "5.7.1", "Administrative prohibition")
@@ -150,6 +151,18 @@ def _hello(session: Session) -> str:
     address = f" [{connection.host_address}]" if connection.host_address else ""
     name = connection.host_name or connection.helo_name
     return f"{session.host_name} Hello {ident}{name}{address}"
+
+
+@command(b"STARTTLS", Stage.ANY, ends_group=True, counts=True, first_free=True)
+def starttls(session: Session, rest: bytes) -> Reply:
+    """STARTTLS: go on in secret.  RFC 3207."""
+    if rest and trim(to_text(rest)):
+        raise SyntaxReject(501, "5.5.4", "unexpected argument data")
+    if session.ctx.connection.tls is not None:
+        raise SyntaxReject(554, "5.5.1", "Already in TLS")
+    if not session.starttls:
+        raise SyntaxReject(503, "5.5.1", "STARTTLS command used when not advertised")
+    return tls.start(session)
 
 
 @command(b"MAIL", Stage.GREETED | Stage.READY, ALREADY, pipelined=True)

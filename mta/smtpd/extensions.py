@@ -86,6 +86,15 @@ def enhanced_status_codes(session: Session) -> str:
     return "ENHANCEDSTATUSCODES"
 
 
+@extension("STARTTLS")
+def starttls(session: Session) -> str | None:
+    """The conversation may go on in secret.  RFC 3207."""
+    hosts = session.service.conf.tls.tls_advertise_hosts
+    may = session.caller is None and session.ctx.connection.tls is None
+    session.starttls = may and in_hosts(session.ctx, hosts)
+    return "STARTTLS" if session.starttls else None
+
+
 @extension("HELP")
 def help_(session: Session) -> str:
     """The commands can be asked for.  RFC 5321."""

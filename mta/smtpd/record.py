@@ -59,6 +59,11 @@ def impatient(log: Log, who: str, seen: str) -> None:
     )
 
 
+def not_secret(log: Log, who: str, text: str) -> None:
+    """TLS was wanted and did not come about."""
+    events.note(log, "", f"TLS error on connection from {who} {text}")
+
+
 def timed_out(log: Log, who: str, duration: str) -> None:
     """The client said nothing for too long."""
     events.note(log, "", f"SMTP command timeout on connection from {who} D={duration}")

@@ -34,7 +34,7 @@ from mta.smtp.parse import Manner
 from mta.smtp.reply import reply, usual
 from mta.smtp.stream import FileStream, SocketStream, Stream
 from mta.smtp.wire import BadLine, Wire
-from mta.smtpd import dispatch, record
+from mta.smtpd import dispatch, record, tls
 from mta.smtpd.dispatch import spoken
 from mta.smtpd.state import Session
 
@@ -120,7 +120,8 @@ def _prepare(session: Session) -> None:
 def _hold(session: Session) -> None:
     """The conversation, and how it ends when it does not end by itself."""
     try:
-        _greet(session)
+        if tls.begin_at_once(session):
+            _greet(session)
         while not session.closing:
             _one_command(session)
         session.wire.flush()
@@ -139,6 +140,10 @@ def _hold(session: Session) -> None:
         raise
     finally:
         session.service.ending.waiting = False
+        if session.ctx.connection.tls is not None:
+            # The client can tell an end that we meant from one that somebody else made.
+            with contextlib.suppress(OSError):
+                session.wire.close()
 
 
 def _greet(session: Session) -> None:

@@ -11,7 +11,15 @@ from mta.base.trust import Trusted
 from mta.config.kinds import show_time
 from mta.expand.context import Context, Message, Place
 from mta.log import events
-from mta.receive.protocols import AUTHENTICATED, ESMTP, LOCAL_ESMTP, LOCAL_SMTP, SMTP
+from mta.receive.protocols import (
+    AUTHENTICATED,
+    ESMTP,
+    ESMTPS,
+    LOCAL_ESMTP,
+    LOCAL_SMTP,
+    SMTP,
+    SMTPS,
+)
 from mta.receive.service import Caller, Service
 from mta.smtp.parse import Manner
 from mta.smtp.reply import Reply
@@ -91,6 +99,7 @@ class Session:
     enhanced: bool = False  # ENHANCEDSTATUSCODES was offered
     pipelining: bool = False
     dsn: bool = False  # DSN was offered
+    starttls: bool = False  # STARTTLS was offered
     closing: bool = False
     counts: Counts = field(default_factory=Counts)
     login: Login = field(default_factory=Login)
@@ -171,6 +180,8 @@ class Session:
         """For P= and Received:."""
         if self.caller is not None:
             plain = LOCAL_ESMTP if self.esmtp else LOCAL_SMTP
+        elif self.ctx.connection.tls is not None:
+            plain = ESMTPS if self.esmtp else SMTPS
         else:
             plain = ESMTP if self.esmtp else SMTP
         # HELO says how a message comes, whoever has authenticated before.

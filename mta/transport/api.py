@@ -112,6 +112,9 @@ class Outcome:
     note: str = ""  # for a line of the log of its own
     freeze: bool = False  # with a deferral: somebody has to look at the message
     unread: int = 0  # for how many seconds nobody has read a mailbox that is full
+    cipher: str = ""  # how the connection was encrypted: version, cipher, bits
+    verified: bool = False  # and with whom: the certificate is from somebody we trust
+    peer: str = ""  # the subject of that certificate
 
     def about(self, address: str) -> Outcome:
         """The same said of another recipient."""

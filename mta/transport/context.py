@@ -15,6 +15,7 @@ from mta.expand.context import Connection, Context, Message, Place
 from mta.expand.trust import keep
 from mta.lookup.api import Tables
 from mta.mail import header
+from mta.net.tls_terms import recorded
 from mta.transport.api import Parcel, ParcelRecipient
 
 
@@ -46,6 +47,13 @@ def _connection(values: dict[str, str]) -> Connection:
         authenticated_id=values.get("authenticated_id", ""),
         authenticated_sender=values.get("authenticated_sender", ""),
         acl_c=_variables(values, "acl_c"),
+        tls=recorded(
+            values.get("tls_in_cipher", ""),
+            values.get("tls_in_peerdn", ""),
+            values.get("tls_in_sni", ""),
+            verified=values.get("tls_in_certificate_verified", "") == "1",
+        ),
+        tls_sni=values.get("tls_in_sni", ""),
     )
 
 

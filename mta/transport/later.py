@@ -31,15 +31,13 @@ OF_DRIVER = {
         dkim_strict dkim_timestamps
         dscp fallback_hosts
         gnutls_compat_mode host_name_extract hosts_avoid_esmtp
-        hosts_avoid_pipelining hosts_avoid_tls hosts_noproxy_tls hosts_nopass_tls
+        hosts_avoid_pipelining hosts_noproxy_tls hosts_nopass_tls
         hosts_pipe_connect hosts_require_alpn
-        hosts_require_dane hosts_require_ocsp hosts_require_tls
+        hosts_require_dane hosts_require_ocsp
         hosts_request_ocsp hosts_try_chunking hosts_try_dane
-        hosts_try_fastopen hosts_try_prdr hosts_verify_avoid_tls
+        hosts_try_fastopen hosts_try_prdr
         message_linelength_limit serialize_hosts socks_proxy
-        tls_alpn tls_certificate tls_crl tls_dh_min_bits tls_privatekey tls_require_ciphers
-        tls_resumption_hosts tls_sni tls_tempfail_tryclear tls_try_verify_hosts
-        tls_verify_cert_hostnames tls_verify_certificates tls_verify_hosts utf8_downconvert
+        tls_alpn tls_dh_min_bits tls_resumption_hosts utf8_downconvert
         """)
     ),
 }

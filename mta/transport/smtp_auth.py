@@ -75,10 +75,10 @@ def wish_for(
 
     Raises TempFail.
     """
-    address = ctx.place.host_address
-    if required is not None and match_host(ctx, required, address) is not None:
+    name, address = ctx.place.host, ctx.place.host_address
+    if required is not None and match_host(ctx, required, address, name) is not None:
         return Wish(ctx, tuple(authenticators), required=True)
-    if wanted is not None and match_host(ctx, wanted, address) is not None:
+    if wanted is not None and match_host(ctx, wanted, address, name) is not None:
         return Wish(ctx, tuple(authenticators), required=False)
     return None
 

@@ -19,12 +19,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from mta.base import clock
-from mta.base.errors import MtaError, describe
+from mta.base.errors import MtaError, TempFail, describe
 from mta.net import socket
+from mta.net.secrecy import Secrecy
+from mta.net.tls_terms import Facts
 from mta.smtp import author
 from mta.smtp.client import Answer, Broken, Client, Trouble, command_line
 from mta.transport.api import Outcome, Result
 from mta.transport.smtp_auth import AUTH_FAIL, Login, Unable, Wish
+from mta.transport.smtp_tls import TLS_FAILURE, TLS_REQUIRED, USUAL, Terms, judged
 from mta.transport.writing import Stream, for_smtp
 
 # The numbers that Exim's retry records have for these.
@@ -37,6 +40,7 @@ DATA_4XX = -46
 # After these the server takes more recipients in another transaction.  RFC 5321 4.5.3.1.10
 _TOO_MANY = (452, 552)
 _CLOSING = 421
+ENCRYPTED = Answer(220, "", "220 TLS")  # after a handshake the server waits for EHLO
 _REFUSALS = (4, 5)  # first digits
 
 
@@ -61,6 +65,7 @@ class Place:
     helo: str
     identity: bytes = b""  # what smtp_auth makes of whom we say that we are
     is_lmtp: bool = False  # RFC 2033
+    tls: Terms = USUAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +116,11 @@ class Session:
     __slots__ = (
         "_client",
         "_needs_reset",
+        "_secrecy",
         "_times",
         "authenticated",
         "carried",
+        "facts",
         "idle_since",
         "place",
         "remarks",
@@ -123,11 +130,14 @@ class Session:
         self,
         place: Place,
         times: Timeouts,
+        secrecy: Secrecy,
         *,
         keepalive: bool = True,
         wish: Wish | None = None,
     ) -> None:
         """Connect, greet, and say who we are if that is wished for.  Raises Stopped."""
+        self._secrecy = secrecy
+        self.facts: Facts | None = None  # how it is encrypted
         self.place = place
         self.authenticated = ""  # for A= in the log
         self.remarks: list[str] = []  # other lines for the log
@@ -137,8 +147,13 @@ class Session:
         self._needs_reset = False
         self._client = self._connect(keepalive=keepalive)
         try:
+            if place.tls.at_once:
+                self._secure()
             self._greet()
+            if place.tls.use and not place.tls.at_once:
+                self._start_tls()
             if wish is not None:
+                wish.ctx.tls_out = self.facts
                 self._log_in(wish)
         except BaseException:
             self._client.close()
@@ -160,12 +175,12 @@ class Session:
             raise Stopped(replace(outcome, host_error=True)) from error
         return Client(link)
 
-    def _greet(self) -> None:
+    def _greet(self, *, again: bool = False) -> None:
         """Wait for the greeting, then say EHLO, and HELO to a server that refuses that."""
         said, seen = "initial connection", ""
         helo, wait = self.place.helo, self._times.command
         try:
-            answer = self._client.answer(wait)
+            answer = ENCRYPTED if again else self._client.answer(wait)
             if answer.kind == 2:
                 verb = "LHLO" if self.place.is_lmtp else "EHLO"
                 said = f"{verb} {helo}"
@@ -197,6 +212,48 @@ class Session:
                 outcome = replace(outcome, host_error=unable.code == AUTH_FAIL)
             raise Stopped(outcome, remarks=login.remarks) from None
         self.authenticated, self.remarks = login.who, login.remarks
+
+    def _start_tls(self) -> None:
+        """Go on in secret if the server offers that, or if it must."""
+        terms = self.place.tls
+        if not self._client.features.has("STARTTLS"):
+            if terms.required:
+                raise self._not_secret("the server did not offer TLS support")
+            return
+        try:
+            answer = self._client.command("STARTTLS", self._times.command)
+        except Broken as broken:
+            raise self._lost(broken, "STARTTLS") from broken
+        if answer.kind == 2:
+            self._secure()
+            self._greet(again=True)
+        elif answer.kind == 4 and not terms.try_clear:
+            self._client.quit()
+            refused = self._refused(answer, "STARTTLS")
+            raise Stopped(replace(refused, host_error=True))
+        elif terms.required:
+            raise self._not_secret("an attempt to start TLS failed")
+
+    def _secure(self) -> None:
+        """The handshake."""
+        place, terms = self.place, self.place.tls
+        name = terms.name or place.name
+        try:
+            facts = self._client.secure(
+                self._secrecy.load(), terms.settings, self._times.command, name
+            )
+            self.facts = judged(facts, terms, place.name)
+        except (OSError, TempFail) as error:
+            why = "timed out" if isinstance(error, TimeoutError) else str(error)
+            text = f"TLS session: (SSL_connect): {why}"
+            outcome = self._outcome(Result.DEFER, text, status="4.7.5", code=TLS_FAILURE)
+            raise Stopped(replace(outcome, host_error=True)) from error
+
+    def _not_secret(self, why: str) -> Stopped:
+        self._client.quit()
+        text = f"a TLS session is required, but {why}"
+        outcome = self._outcome(Result.DEFER, text, status="4.7.4", code=TLS_REQUIRED)
+        return Stopped(replace(outcome, host_error=True))
 
     def is_fresh(self, now: float, longest: float) -> bool:
         """True if it can carry another message: not idle for long, and not closed."""
@@ -433,7 +490,7 @@ class Session:
     def _outcome(
         self, result: Result, text: str, *, status: str = "", code: int = 0
     ) -> Outcome:
-        place = self.place
+        place, facts = self.place, self.facts
         return Outcome(
             "",
             result,
@@ -444,6 +501,9 @@ class Session:
             host_address=place.address,
             port=place.port,
             reused=self.carried > 0,
+            cipher="" if facts is None else str(facts),
+            verified=facts is not None and facts.verified,
+            peer="" if facts is None else facts.peer,
         )
 
     def _refused(self, answer: Answer, said: str, code: int = 0) -> Outcome:

@@ -6,6 +6,7 @@ import os
 import re
 import select
 import socket
+import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,8 +42,10 @@ PATIENCE = 10.0
 def service(directory: Path, configuration: str) -> Service:
     """What a receiver has at hand, on a fresh spool."""
     file = directory / "mta.conf"
+    # What EHLO offers is written out in most dialogues; a few have TLS as their subject.
+    offer = "" if "tls_advertise_hosts" in configuration else "tls_advertise_hosts =\n"
     file.write_text(
-        f"primary_hostname = mx.example\nspool_directory = {directory}/spool\n"
+        f"{offer}primary_hostname = mx.example\nspool_directory = {directory}/spool\n"
         f"smtp_banner = mx.example ready\n{configuration}"
     )
     conf = load(str(file))
@@ -62,6 +65,14 @@ class Client:
     buffer: bytes = b""
     closed: bool = False
 
+    def go_secret(self, version: str) -> None:
+        """The handshake that follows a STARTTLS which was answered with 220."""
+        assert self.buffer == b""
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        context.maximum_version = ssl.TLSVersion[version or "TLSv1_3"]
+        self.sock = context.wrap_socket(self.sock, server_hostname="mx.example")
+
     def line(self) -> str:
         while b"\r\n" not in self.buffer:
             octets = self.sock.recv(65536)
@@ -74,6 +85,9 @@ class Client:
 
     def send(self, octets: bytes) -> None:
         """Send, reading meanwhile, so that neither side waits for the other for ever."""
+        if isinstance(self.sock, ssl.SSLSocket):
+            self.sock.sendall(octets)
+            return
         view = memoryview(octets)
         poller = select.poll()  # select() knows only the first thousand descriptors
         poller.register(self.sock, select.POLLIN | select.POLLOUT)
@@ -142,6 +156,8 @@ def converse(client: Client, mark: str, rest: str) -> None:
             count, _, what = rest.partition(" ")
             for _ in range(int(count)):
                 assert client.line() == what
+        case "tls":
+            client.go_secret(rest)
         case "end":
             client.end()
         case "half":
@@ -216,20 +232,22 @@ def test_dialogue(name: str, tmp_path: Path) -> None:
     script = list(steps((HERE / name).read_text()))
     configuration = "\n".join(rest for mark, rest in script if mark == "conf:")
     peer = next((rest for mark, rest in script if mark == "peer:"), "192.0.2.7")
+    port = next((rest for mark, rest in script if mark == "port:"), "25")
     made = service(tmp_path, configuration or USUAL)
     ours, theirs = socket.socketpair()
 
     def server() -> None:
         ours.close()
-        session.serve(made, theirs, (peer, 1234), ("192.0.2.1", 25))
+        session.serve(made, theirs, (peer, 1234), ("192.0.2.1", int(port)))
 
     pid = run_child(server)
     theirs.close()
     ours.settimeout(PATIENCE)
     client, expected = Client(ours), Expected()
     for mark, rest in script:
-        if mark not in ("conf:", "peer:") and not note(expected, mark, rest):
+        if mark not in ("conf:", "peer:", "port:") and not note(expected, mark, rest):
             converse(client, mark, rest)
+    client.sock.close()
     ours.close()
     assert wait(pid) == 0
     check(tmp_path, expected)

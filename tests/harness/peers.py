@@ -275,10 +275,17 @@ def alone(root: Path) -> Iterator[None]:
 
 
 @contextmanager
-def running(kind: str, *, relay_to: int, login: bool = False) -> Iterator[Peer]:
+def running(
+    kind: str,
+    *,
+    relay_to: int,
+    login: bool = False,
+    change: Callable[[str, Path], None] | None = None,
+) -> Iterator[Peer]:
     """A neighbour with empty mailboxes; the test is skipped where there can be none.
 
-    With `login` it wants to know who we are, and tells us who it is.
+    With `login` it wants to know who we are, and tells us who it is.  `change` does something
+    to its configuration before it starts, given its kind and root.
     """
     if why := roots.why_not():
         pytest.skip(why)
@@ -293,6 +300,8 @@ def running(kind: str, *, relay_to: int, login: bool = False) -> Iterator[Peer]:
         set_up(root, peer.port, relay_to)
         if ask is not None:
             ask(root, relay_to)
+        if change is not None:
+            change(kind, root)
         with at_work(kind, peer, command):
             yield peer
 

@@ -12,8 +12,13 @@ from tests.harness.source import Module, calls, imports, modules
 
 FENCES = {
     "dns": ("mta/net/dns.py", "mta/lookup/drivers/dnsdb.py"),
-    "OpenSSL": ("mta/net/tls.py",),
-    "cryptography": ("mta/net/tls.py", "mta/scan/"),
+    "OpenSSL": ("mta/net/tls.py", "mta/net/tls_contexts.py"),
+    "cryptography": (
+        "mta/net/certificates.py",
+        "mta/net/tls.py",
+        "mta/net/tls_contexts.py",
+        "mta/scan/",
+    ),
     "click": ("mta/cli/",),
     "setproctitle": ("mta/unix/process.py",),
     "psutil": ("mta/unix/load.py", "mta/net/own.py", "mta/cli/"),

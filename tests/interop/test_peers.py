@@ -153,4 +153,6 @@ def test_exim_and_we_pipeline_in_both_directions() -> None:
     # L: the client sent commands ahead.  M8S: BODY=8BITMIME.
     assert " P=esmtp L" in received
     assert " M8S=8 " in received
-    assert " [127.0.0.1] L " in sent
+    # It speaks TLS with us, as we offer that.
+    assert " [127.0.0.1] X=TLS1.3:" in sent
+    assert " L C=" in sent

@@ -9,7 +9,7 @@ from mta.base.errors import ExpansionFail
 from mta.base.text import trim
 from mta.config.template import Template
 from mta.expand.run import expand, truth
-from mta.match.localpart import match_local_part
+from mta.match.localpart import LOCAL_PARTS, match_local_part
 
 
 @acl_condition("condition", Phase.ANY)
@@ -32,7 +32,12 @@ def authenticated(situation: Situation, argument: Template) -> bool:
     return bool(by) and match_local_part(situation.ctx, argument, by) is not None
 
 
-@acl_condition("encrypted", Phase.SMTP)
+@acl_condition("encrypted", Phase.SMTP, listing=LOCAL_PARTS)
 def encrypted(situation: Situation, argument: Template) -> bool:
-    """True if the connection is encrypted; none is yet."""
-    return False
+    """True if the connection is encrypted, with a cipher that is in the list.
+
+    Items are compared with $tls_in_cipher, such as TLS1.3:TLS_AES_256_GCM_SHA384:256; `*` is
+    any.
+    """
+    tls = situation.ctx.connection.tls
+    return tls is not None and match_local_part(situation.ctx, argument, str(tls)) is not None

@@ -50,7 +50,7 @@ def verify(situation: Situation, argument: Template) -> bool:
 
     verify = recipient, verify = sender or sender=ADDRESS; /defer_ok takes an address for good
     that cannot be verified now.  verify = header_syntax, verify = not_blind,
-    verify = header_names_ascii, verify = certificate (nobody has one yet).
+    verify = header_names_ascii, verify = certificate.
     verify = helo, verify = reverse_host_lookup: the client is what it called itself, and has a
     name that leads back to its address.
     """
@@ -160,6 +160,9 @@ def _with_headers(situation: Situation) -> None:
 
 
 def _certificate(situation: Situation, value: str, options: tuple[str, ...]) -> bool:
+    tls = situation.ctx.connection.tls
+    if tls is not None and tls.verified:
+        return True
     situation.said = situation.logged = "no verified certificate"
     return False
 

@@ -44,10 +44,7 @@ log_ports syslog_facility syslog_processname
 callout_domain_negative_expire callout_domain_positive_expire callout_negative_expire
 callout_positive_expire callout_random_local_part
 
-tls_advertise_hosts tls_alpn tls_certificate tls_crl tls_dh_max_bits tls_dhparam
-tls_early_banner_hosts tls_eccurve tls_ocsp_file tls_on_connect_ports tls_privatekey
-tls_require_ciphers tls_resumption_hosts tls_try_verify_hosts tls_verify_certificates
-tls_verify_hosts openssl_options
+tls_alpn tls_early_banner_hosts tls_ocsp_file
 
 av_scanner spamd_address dkim_verify_hashes dkim_verify_keytypes dkim_verify_min_keysizes
 dkim_verify_signers dmarc_forensic_sender dmarc_history_file dmarc_tld_file spf_guess
@@ -66,7 +63,7 @@ allow_utf8_domains deliver_drop_privilege disable_fsync disable_ipv6
 dkim_verify_minimal ignore_fromline_local ldap_start_tls log_timezone message_body_newlines
 move_frozen_messages mua_wrapper perl_at_start perl_taintmode prdr_enable
 preserve_message_logs print_topbitchars queue_fast_ramp smtp_etrn_serialize spool_wireformat
-strict_acl_vars strip_excess_angle_brackets strip_trailing_dot tls_remember_esmtp
+strict_acl_vars strip_excess_angle_brackets strip_trailing_dot
 syslog_duplication
 """)
 )
@@ -91,6 +88,8 @@ IGNORED = {
     "panic_coredump": "a Python traceback is in the panic log",
     "process_log_path": "ask mta status",
     "rfc1413_hosts": "clients are never asked for an ident",
+    "tls_dh_max_bits": "OpenSSL has a limit of its own",
+    "tls_resumption_hosts": "sessions are resumed where no certificate is asked for",
 }
 
 # Declared, as -bP shows them, and only their defaults are obeyed.  Whoever makes one work
@@ -104,7 +103,7 @@ smtp_return_error_details
 # Declared too; they change what can be seen or how long something takes, but not what becomes
 # of any message, so any value will do until they work.
 NO_EFFECT_YET = {
-    "log_selector": "beside smtp_mailauth the usual is logged",
+    "log_selector": "beside smtp_mailauth and tls_... the usual is logged",
     "queue_run_in_order": "messages are tried when they are due",
     "queue_run_max": "one process knows the queue, and deliver_max_parallel limits it",
     "worker_max_use": "workers are kept while there is work",

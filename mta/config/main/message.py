@@ -9,7 +9,7 @@ from mta.config.option import Configured, Option
 class Fields(Configured):
     """The header fields that are added to a message when it comes, and those that are removed.
 
-    The default of received_header_text is what Exim writes, less what this program lacks yet.
+    The default of received_header_text is what Exim writes.
     """
 
     received_header_text = Option(
@@ -20,6 +20,8 @@ class Fields(Configured):
         "${if def:sender_helo_name {(helo=$sender_helo_name)\n\t}}}}"
         "by $primary_hostname "
         "${if def:received_protocol {with $received_protocol }}"
+        "${if def:tls_in_ver { ($tls_in_ver)}}"
+        "${if def:tls_in_cipher_std { tls $tls_in_cipher_std\n\t}}"
         "(mta $version_number)\n\t"
         "${if def:sender_address {(envelope-from <$sender_address>)\n\t}}"
         "id $message_exim_id"

@@ -9,9 +9,7 @@ from mta.expand.context import Context
 from mta.expand.registry import variable
 
 _EMPTY = (
-    "tls_in_cipher tls_in_cipher_std tls_in_peerdn tls_in_sni tls_in_ver tls_in_ourcert"
-    " tls_in_peercert tls_out_cipher tls_out_cipher_std tls_out_peerdn tls_out_sni tls_out_ver"
-    " tls_out_ourcert tls_out_peercert tls_cipher tls_peerdn tls_sni dnslist_domain"
+    "tls_in_ourcert tls_in_peercert tls_out_ourcert tls_out_peercert dnslist_domain"
     " dnslist_matched dnslist_text dnslist_value host_data sender_data queue_name"
     " smtp_command smtp_command_argument smtp_command_history"
     " event_name event_data recipient_data recipient_verify_failure sender_verify_failure"
@@ -64,14 +62,8 @@ _FIXED = {
     "proxy_session": "no",
     "runrc": "0",
     "sending_port": "-1",
-    "tls_bits": "0",
-    "tls_in_bits": "0",
-    "tls_in_certificate_verified": "0",
     "tls_in_ocsp": "0",
-    "tls_out_bits": "0",
-    "tls_out_certificate_verified": "0",
     "tls_out_ocsp": "0",
-    "tls_certificate_verified": "0",
 }
 
 

@@ -19,22 +19,23 @@ from mta.auth.engine import clients, load_authenticators
 from mta.base import clock
 from mta.base.errors import ConfigError, PermFail, TempFail
 from mta.base.text import lower, trim, upper
-from mta.config import kinds
 from mta.config.model import Block, Configuration
-from mta.config.option import Option
 from mta.config.template import Template
 from mta.expand.context import Context
 from mta.log.selector import selected
 from mta.mail import xtext
 from mta.match.check import GRAMMARS
 from mta.net import interfaces
+from mta.net.secrecy import Secrecy
 from mta.net.socket import family_of
 from mta.route.api import Host
 from mta.route.host_list import parse_hosts
 from mta.spool.envelope import DSN_LAST_HOP, DSN_NEVER, DSN_WISHES
+from mta.transport import smtp_tls
 from mta.transport.api import Outcome, Parcel, ParcelRecipient, Result
-from mta.transport.engine import Transport, transport
+from mta.transport.engine import transport
 from mta.transport.smtp_auth import AUTH_FAIL, Wish, identity, wish_for
+from mta.transport.smtp_options import SmtpOptions
 from mta.transport.smtp_session import (
     DATA_4XX,
     Mail,
@@ -44,6 +45,7 @@ from mta.transport.smtp_session import (
     Timeouts,
     is_one_word,
 )
+from mta.transport.smtp_tls import TLS_FAILURE
 
 # What finds hosts asks lists of the configuration.
 assert GRAMMARS
@@ -58,90 +60,11 @@ LMTP_PORT = "24"  # /etc/services does not have it everywhere
 
 
 @transport("smtp")
-class Smtp(Transport):
+class Smtp(SmtpOptions):
     """Send messages to other hosts over SMTP."""
 
     is_local = False
     patience = IDLE
-
-    hosts = Option(kinds.expanded, "", "Where to send what the router gave no hosts for.")
-    hosts_override = Option(
-        kinds.boolean, "false", "Let `hosts` count before those that the router has."
-    )
-    gethostbyname = Option(
-        kinds.boolean, "false", "Look in the hosts file before the DNS for names in `hosts`."
-    )
-    dns_qualify_single = Option(
-        kinds.boolean, "true", "Put the domain of resolv.conf behind a name of one part."
-    )
-    dns_search_parents = Option(
-        kinds.boolean, "false", "Try the domains in the search list of resolv.conf, too."
-    )
-    dnssec_request_domains = Option(
-        kinds.domain_list, "*", "Names whose signatures (DNSSEC) are asked for."
-    )
-    dnssec_require_domains = Option(
-        kinds.domain_list, "", "Names that count only if their signatures were verified."
-    )
-    hosts_randomize = Option(kinds.boolean, "false", "Try these hosts in random order.")
-    hosts_max_try = Option(kinds.integer, "5", "How many hosts are tried for a message.")
-    hosts_max_try_hardlimit = Option(
-        kinds.integer, "50", "How many hosts are tried, however the tries end."
-    )
-    delay_after_cutoff = Option(
-        kinds.boolean, "true", "Do not try a host that has expired before its next time."
-    )
-    retry_include_ip_address = Option(
-        kinds.boolean, "true", "Remember failures for each address of a host by itself."
-    )
-    address_retry_include_sender = Option(
-        kinds.boolean, "true", "Remember refused recipients for each sender by himself."
-    )
-    allow_localhost = Option(
-        kinds.boolean, "false", "Let an entry of `hosts` be this host itself."
-    )
-    protocol = Option(kinds.string, "smtp", "What is spoken: smtp or lmtp.")
-    lmtp_ignore_quota = Option(
-        kinds.boolean, "false", "Ask an LMTP server that can do that to ignore quotas."
-    )
-    port = Option(kinds.expanded, "smtp", "The port, by number or name.")
-    interface = Option(
-        kinds.expanded, "", "The local addresses to send from, one for each kind."
-    )
-    helo_data = Option(kinds.expanded, "$primary_hostname", "What is said after EHLO.")
-    keepalive = Option(kinds.boolean, "true", "Let the kernel test idle connections.")
-    connect_timeout = Option(kinds.time, "5m", "How long making a connection may take.")
-    command_timeout = Option(kinds.time, "5m", "How long an answer to a command may take.")
-    data_timeout = Option(kinds.time, "5m", "How long sending a piece of a message may take.")
-    final_timeout = Option(
-        kinds.time, "10m", "How long the answer to a complete message may take."
-    )
-    connection_max_messages = Option(
-        kinds.integer, "500", "The most messages in one connection; 0 for no limit."
-    )
-    max_rcpt = Option(
-        kinds.integer, "100", "The most recipients in one transaction; 0 for no limit."
-    )
-    multi_domain = Option(
-        kinds.boolean, "true", "Recipients of several domains may share a transaction."
-    )
-    hosts_try_auth = Option(
-        kinds.host_list, "", "Servers that are told who we are, if they offer AUTH."
-    )
-    hosts_require_auth = Option(
-        kinds.host_list, "", "Servers that get no message unless they know who we are."
-    )
-    authenticated_sender = Option(
-        kinds.expanded,
-        "",
-        "AUTH= for servers that know us, instead of what came with a message.",
-    )
-    authenticated_sender_force = Option(
-        kinds.boolean, "false", "Send AUTH= even to servers that do not know us."
-    )
-    size_addition = Option(
-        kinds.integer, "1024", "Added to the size that is told to the server; -1 tells none."
-    )
 
     kept: Session | None = None
     authenticators: tuple[Authenticator, ...] = ()
@@ -149,20 +72,14 @@ class Smtp(Transport):
     def __init__(self, block: Block) -> None:
         super().__init__(block)
         self.is_lmtp = self.protocol == "lmtp"
+        self.secrecy = Secrecy()
+        # Without any option of TLS nothing need be worked out for each server.
+        self.speaks_usual = not smtp_tls.OPTIONS & self.where.keys()
 
     def use(self, conf: Configuration) -> None:
         """Take the authenticators, if a server could be told who we are."""
         if self.hosts_try_auth is not None or self.hosts_require_auth is not None:
             self.authenticators = clients(load_authenticators(conf))
-
-    def check(self) -> None:
-        """Only some protocols are spoken."""
-        if self.protocol not in ("smtp", "lmtp"):
-            raise ConfigError(
-                self.where.get("protocol"),
-                f'transport {self.name}: protocol "{self.protocol}" is not supported yet',
-                "use smtp or lmtp",
-            )
 
     def deliver(self, ctx: Context, parcel: Parcel) -> list[Outcome]:
         """Try host after host until each recipient has been taken or refused."""
@@ -185,7 +102,9 @@ class Smtp(Transport):
                 self.kept = None
                 return kept
             self.close()
-        return Session(place, self.timeouts(), keepalive=self.keepalive, wish=wish)
+        return Session(
+            place, self.timeouts(), self.secrecy, keepalive=self.keepalive, wish=wish
+        )
 
     def keep(self, session: Session) -> None:
         """Keep a connection for the next message, unless it has carried enough."""
@@ -267,6 +186,8 @@ class _Delivery:
         port = self._text(ctx, smtp.port, "port")
         if smtp.is_lmtp and "port" not in smtp.where:
             port = LMTP_PORT
+        elif smtp.protocol == "smtps" and "port" not in smtp.where:
+            port = "smtps"
         self.port = self._port(port)
         self.interfaces = interfaces.split(self._text(ctx, smtp.interface, "interface"))
         self.ctx = ctx
@@ -383,12 +304,20 @@ class _Delivery:
         family = family_of(address)
         own = [each for each in self.interfaces if family_of(each) == family]
         port = host.port or self.port
-        interface = own[0] if own else ""
+        terms = smtp_tls.USUAL
+        if not self.smtp.speaks_usual:
+            terms = smtp_tls.terms_for(self.smtp, self.ctx, host.name, address)
         place = Place(
-            host.name, address, port, interface, self.helo, is_lmtp=self.smtp.is_lmtp
+            host.name,
+            address,
+            port,
+            own[0] if own else "",
+            self.helo,
+            is_lmtp=self.smtp.is_lmtp,
+            tls=terms,
         )
         wish = self._wish(place)
-        return replace(place, identity=identity(wish)) if wish else place
+        return replace(place, identity=_identity(wish)) if wish else place
 
     def _wish(self, place: Place) -> Wish | None:
         """Whether this server is to be told who we are.  Raises TempFail."""
@@ -396,7 +325,7 @@ class _Delivery:
         if smtp.hosts_try_auth is None and smtp.hosts_require_auth is None:
             return None
         there = replace(self.ctx.place, host=place.name, host_address=place.address)
-        ctx = replace(self.ctx, place=there, values=dict(self.ctx.values))
+        ctx = replace(self.ctx, place=there, values=dict(self.ctx.values), tls_out=None)
         return wish_for(ctx, smtp.authenticators, smtp.hosts_try_auth, smtp.hosts_require_auth)
 
     def _leads_to(self, place: Place) -> bool:
@@ -477,7 +406,19 @@ class _Delivery:
         return session
 
     def _session(self, place: Place) -> Session:
-        session = self.smtp.session(place, self._wish(place))
+        """A connection, in the clear where TLS fails and that is allowed.  Raises Stopped."""
+        try:
+            session = self.smtp.session(place, self._wish(place))
+        except Stopped as stopped:
+            terms, outcome = place.tls, stopped.outcome
+            if outcome.code != TLS_FAILURE or terms.required or not terms.try_clear:
+                raise
+            where = f"H={place.name} [{place.address}]"
+            text = f"{outcome.text}: delivering unencrypted to {where}"
+            self._remark([f"{text} (not in hosts_require_tls)"])
+            place = replace(place, tls=smtp_tls.CLEAR)
+            session = self.smtp.session(place, self._wish(place))
+        self.ctx.tls_out = session.facts
         self._remark(session.remarks)
         session.remarks = []
         return session
@@ -539,6 +480,13 @@ class _Delivery:
             outcome = replace(outcome, host="", host_address="", port=0)
         for key in [key for key in self.left if key not in self.deferred_here]:
             self._settle(key, outcome.about(key))
+
+
+def _identity(wish: Wish) -> bytes:
+    """Whom we say that we are, in the clear and in secret: only then may a server be told."""
+    in_clear = identity(wish)
+    wish.ctx.tls_out = smtp_tls.EXPECTED
+    return in_clear + identity(wish)
 
 
 def _is_stale(session: Session, stopped: Stopped) -> bool:

@@ -158,8 +158,8 @@ def test_what_is_wrong_in_the_main_section_is_refused(
     ("text", "reason"),
     [
         (
-            "tls_certificate = /x",
-            'option "tls_certificate" is Exim\'s but is not supported yet',
+            "tls_ocsp_file = /x",
+            'option "tls_ocsp_file" is Exim\'s but is not supported yet',
         ),
         ("prdr_enable", 'option "prdr_enable" is Exim\'s but is not supported yet'),
         ("no_tcp_nodelay", 'option "tcp_nodelay" is Exim\'s but is not supported yet'),
@@ -219,8 +219,8 @@ def test_an_option_that_changes_nothing_for_a_message_is_remarked_upon(
 ) -> None:
     [remark] = loaded(tmp_path, "log_selector = +all\n").remarks
     assert (
-        remark.text
-        == 'option "log_selector" has no effect yet: beside smtp_mailauth the usual is logged'
+        remark.text == 'option "log_selector" has no effect yet: '
+        "beside smtp_mailauth and tls_... the usual is logged"
     )
 
 
@@ -255,7 +255,7 @@ def test_all_options_of_exim_4_98_are_known_by_name() -> None:
 def test_the_main_options_are_told_to_conditionals(tmp_path: Path) -> None:
     text = (
         ".ifdef _OPT_MAIN_QUEUE_ONLY\nsmtp_accept_max = 1\n.endif\n"
-        ".ifdef _OPT_MAIN_TLS_CERTIFICATE\nsmtp_accept_max = 2\n.endif\n"
+        ".ifdef _OPT_MAIN_TLS_OCSP_FILE\nsmtp_accept_max = 2\n.endif\n"
     )
     assert loaded(tmp_path, text).smtp_in.smtp_accept_max == 1
 

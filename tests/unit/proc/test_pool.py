@@ -105,3 +105,26 @@ def test_a_receiver_that_says_too_much_is_dismissed_and_its_files_closed(
     assert os.read(reader, 1) == b""
     os.close(reader)
     assert over == []
+
+
+def test_a_receiver_that_had_to_load_openssl_says_so_once(over: list[str]) -> None:
+    """Then the listener has it too, and shares it with all that come after."""
+
+    def tells(channel: socket.socket) -> None:
+        process.keep_descriptors([0, 1, 2, channel.fileno()])
+        received = frames.receive(channel, (Serve,))
+        assert received is not None
+        received.close()
+        frames.send(channel, Free(1))
+
+    told: list[int] = []
+    pool = Pool(Loop(), tells, over.append, most=1, max_use=100, panic=2)
+    pool.on_tls = lambda: told.append(1)
+    taken, end = hand(pool)
+    (receiver,) = pool.receivers.values()
+    receiver.channel.setblocking(True)
+    pool.heard(receiver)
+    assert (taken, told, over) == (True, [1], ["192.0.2.1"])
+    end.close()
+    os.waitpid(receiver.pid, 0)
+    pool.dismiss(receiver)

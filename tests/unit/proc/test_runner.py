@@ -171,10 +171,10 @@ def test_a_quick_deliverer_gets_more_in_hand_and_a_slow_one_less(
         child.has_reported(child.since + QUICK_SECONDS / 2)
     assert child.room == MOST_ROOM
     for room in (MOST_ROOM // 2, MOST_ROOM // 4):
-        child.has_reported(child.since + QUICK_SECONDS)
+        child.has_reported(child.since + 2 * QUICK_SECONDS)
         assert child.room == room
     for _ in range(10):
-        child.has_reported(child.since + QUICK_SECONDS)
+        child.has_reported(child.since + 2 * QUICK_SECONDS)
     assert child.room == 1
 
 

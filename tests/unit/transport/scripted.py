@@ -4,6 +4,7 @@
     c:         the client says a line, which is noted
     d:         the client sends lines up to a single dot, which are noted as one
     eof        the client closes
+    tls FILES  the server does its part of a handshake, with this certificate and key
     idle       the server says nothing until the client closes
     deaf       it does not even read until then
 
@@ -15,7 +16,9 @@ from __future__ import annotations
 import os
 import select
 import socket
+import ssl
 from pathlib import Path
+from typing import IO
 
 from mta.net.socket import Link
 from mta.unix.process import run_child
@@ -70,13 +73,27 @@ class Servers:
         return octets.decode("utf-8", "surrogateescape").replace("\r\n", "|").split("\n")[:-1]
 
 
+def _secured(plain: socket.socket, step: str) -> tuple[socket.socket, IO[bytes]]:
+    _, certificate, key = step.split(" ")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    secret = context.wrap_socket(plain.dup(), server_side=True, suppress_ragged_eofs=False)
+    return secret, secret.makefile("rwb")
+
+
 def _serve(
     ours: socket.socket, theirs: socket.socket, script: tuple[str, ...], note: Path
 ) -> None:
     ours.close()
     theirs.settimeout(10)
-    with theirs.makefile("rwb") as stream, note.open("wb") as heard:
+    stream = theirs.makefile("rwb")
+    with note.open("wb") as heard:
         for step in script:
+            if step.startswith("tls "):
+                stream.flush()
+                # It stays behind the first stream, which has read nothing of what follows.
+                theirs, stream = _secured(theirs, step)
+                continue
             if step.startswith("s: "):
                 stream.write(step[3:].encode("utf-8", "surrogateescape") + b"\r\n")
                 continue
@@ -92,3 +109,5 @@ def _serve(
             else:
                 heard.write(stream.read() + b"\n")
         stream.flush()
+    stream.close()
+    theirs.close()

@@ -23,7 +23,7 @@ Load = Callable[[str], Transport]
             "driver = appendfile\nnotify_comsat",
             r'mta.conf:5: .*"notify_comsat" is not supported yet',
         ),
-        ("driver = smtp\nno_tls_tempfail_tryclear", "is not supported yet"),
+        ("driver = smtp\nno_gnutls_compat_mode", "is not supported yet"),
         ("driver = appendfile\ndirectry = /x", "unknown .*did you mean 'directory'"),
         (
             "driver = appendfile\nfile = /x\ndirectory = /y",
