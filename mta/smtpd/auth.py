@@ -27,7 +27,7 @@ from mta.base.text import lower, one_line, to_text
 from mta.config.template import Template
 from mta.expand.run import expand
 from mta.expand.trust import keep
-from mta.match.host import match_host
+from mta.match.host import in_hosts
 from mta.smtp import author
 from mta.smtp.reply import Reply, reply
 from mta.smtp.wire import TOO_LONG, BadLine
@@ -160,9 +160,9 @@ def offered_to(session: Session) -> str | None:
     """The line of EHLO's reply that offers AUTH, None where nothing is offered."""
     session.login.advertised = ()
     servers, hosts = session.service.servers, session.service.conf.smtp_in.auth_advertise_hosts
-    if not servers or hosts is None or session.ctx.connection.host_auth:
+    if not servers or session.ctx.connection.host_auth:
         return None
-    if match_host(session.ctx, hosts) is None:
+    if not in_hosts(session.ctx, hosts):
         return None
     session.login.advertised = tuple(each for each in servers if _is_offered(session, each))
     names = [each.mechanism for each in session.login.advertised]
