@@ -7,6 +7,7 @@ answer it: MAIL, RCPT, DATA, the message with its dots, a dot alone.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from mta.base.errors import PermFail
@@ -15,31 +16,37 @@ from mta.transport.writing import Stream, chunks, for_smtp
 
 
 def escaped(parts: Iterable[bytes], check: bytes, escape: bytes) -> Iterator[bytes]:
-    """The same octets, with `escape` for `check` at the start of each line that begins so."""
+    """The same octets, with `escape` for `check` at the start of each line that begins so.
+
+    `check` may end in a line end: then it is a whole line.
+    """
     if not check:
         yield from parts
         return
-    held, at_start = b"", True
+    found = re.compile(rb"(?<=\n)" + re.escape(check))
+    held, line_start = b"", True
     for part in parts:
-        octets = held + part
-        last = octets.rfind(b"\n") + 1
-        # A line that has only begun may go on as the check string does.
-        may_match = (last > 0 or at_start) and check.startswith(octets[last:])
-        held, octets = (octets[last:], octets[:last]) if may_match else (b"", octets)
-        if not octets:
-            continue
-        ends_line = octets.endswith(b"\n")
-        yield _escape(octets, check, escape, at_start=at_start)
-        at_start = ends_line
-    if held:
-        yield escape if held == check else held
+        # A line end that was given away already stands in front, so that the pattern sees it.
+        data = b"\n" + held + part if line_start else held + part
+        made, done = _replaced(data, found, escape, int(line_start))
+        # A line that begins near the end may have the rest of `check` in the next part.
+        at = data.find(b"\n", max(len(data) - len(check), done - 1, 0))
+        line_start = at >= 0
+        end = at + 1 if line_start else len(data)
+        held = data[end:]
+        yield made + data[done:end]
+    yield held
 
 
-def _escape(octets: bytes, check: bytes, escape: bytes, *, at_start: bool) -> bytes:
-    changed = octets.replace(b"\n" + check, b"\n" + escape)
-    if at_start and octets.startswith(check):
-        changed = escape + changed[len(check) :]
-    return changed
+def _replaced(
+    data: bytes, found: re.Pattern[bytes], escape: bytes, done: int
+) -> tuple[bytes, int]:
+    """The data up to the end of the last changed line, changed; and where that line ends."""
+    parts = []
+    for match in found.finditer(data):
+        parts += [data[done : match.start()], escape]
+        done = match.end()
+    return b"".join(parts), done
 
 
 def with_crlf(parts: Iterable[bytes]) -> Iterator[bytes]:

@@ -12,10 +12,10 @@ Raises:   TempFail when the spool file is shorter than the envelope says; OSErro
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from mta.transport.framing import escaped
 from mta.transport.writing import CHUNK, Stream, body, to_file
 from mta.unix.files import write_all
 
@@ -51,8 +51,7 @@ class Shape:
     def octets(self, stream: Stream) -> Iterator[bytes]:
         """All that is written."""
         pending = self.prefix + self._lines(stream.head)
-        parts = _escaped(stream, self.check, self.escape) if self.check else body(stream)
-        for part in parts:
+        for part in escaped(body(stream), self.check, self.escape):
             if len(pending) >= CHUNK:
                 yield pending
                 pending = b""
@@ -66,31 +65,3 @@ class Shape:
 
 
 _PLAIN = Shape()
-
-
-def _escaped(stream: Stream, check: bytes, escape: bytes) -> Iterator[bytes]:
-    """The body, with another beginning for lines that begin with `check`."""
-    found = re.compile(rb"(?<=\n)" + re.escape(check))
-    held, line_start = b"", True
-    for chunk in body(stream):
-        # A line end that was written already stands in front, so that the pattern sees it.
-        data = b"\n" + held + chunk if line_start else held + chunk
-        made, done = _replaced(data, found, escape, int(line_start))
-        # A line that begins near the end may have the rest of `check` in the next chunk.
-        at = data.find(b"\n", max(len(data) - len(check), done - 1, 0))
-        line_start = at >= 0
-        end = at + 1 if line_start else len(data)
-        held = data[end:]
-        yield made + data[done:end]
-    yield held
-
-
-def _replaced(
-    data: bytes, found: re.Pattern[bytes], escape: bytes, done: int
-) -> tuple[bytes, int]:
-    """The data up to the end of the last changed line, changed; and where that line ends."""
-    parts = []
-    for match in found.finditer(data):
-        parts += [data[done : match.start()], escape]
-        done = match.end()
-    return b"".join(parts), done
