@@ -16,6 +16,7 @@ EXIT_BUG = 70  # EX_SOFTWARE: a Python exception that nobody expected
 _OWN_SIGNALS = (
     signal.SIGTERM,
     signal.SIGINT,
+    signal.SIGQUIT,
     signal.SIGHUP,
     signal.SIGCHLD,
     signal.SIGUSR1,

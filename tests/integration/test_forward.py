@@ -19,6 +19,7 @@ real:
   domains = +local_domains
   local_part_prefix = real-
   check_local_user
+  transport_home_directory = MAIL/home
   transport = maildir
 list:
   driver = redirect
@@ -32,6 +33,7 @@ forward:
   domains = +local_domains
   check_local_user
   router_home_directory = MAIL/home
+  transport_home_directory = MAIL/home
   file = $home/.forward
   no_verify
   allow_fail
