@@ -249,6 +249,8 @@ KINDS: dict[str, tuple[str, SetUp, list[str], str]] = {
 }
 
 
+# Those that relay; Dovecot only stores.
+RELAYS = ("exim", "postfix")
 LOGINS: dict[str, tuple[Callable[[Path, int], None], tuple[str, ...]]] = {
     "exim": (ask_exim_for_login, ()),
     "postfix": (ask_postfix_for_login, ("libsasl2-modules", "sasl2-bin")),

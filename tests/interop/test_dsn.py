@@ -22,7 +22,7 @@ from tests.harness import clients, daemon, mailbox, peers, ports, reports, sink
 from tests.harness.peers import Peer
 from tests.harness.wait import until
 
-KINDS = sorted(peers.KINDS)
+KINDS = peers.RELAYS
 CONFIG = (
     daemon.BASIC.replace("relay_domains = relay.test", "relay_domains = peer.test")
     .replace("local_domains = local.test", "local_domains = relay.test")

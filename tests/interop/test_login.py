@@ -205,7 +205,7 @@ def at_peers(text: str) -> str:
 
 
 @pytest.mark.timeout(300)  # the first use makes a Debian system
-@pytest.mark.parametrize("kind", sorted(peers.KINDS))
+@pytest.mark.parametrize("kind", peers.RELAYS)
 def test_a_smarthost_that_wants_a_login_gets_it(kind: str) -> None:
     config = at_peers(configuration(client=True))
     macros = {"WORD": PASSWORD.replace("^", "^^")}
@@ -220,7 +220,7 @@ def test_a_smarthost_that_wants_a_login_gets_it(kind: str) -> None:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("kind", sorted(peers.KINDS))
+@pytest.mark.parametrize("kind", peers.RELAYS)
 def test_a_smarthost_that_gets_a_wrong_login_gets_no_message(kind: str) -> None:
     config = at_peers(configuration(client=True))
     with (
@@ -237,7 +237,7 @@ def test_a_smarthost_that_gets_a_wrong_login_gets_no_message(kind: str) -> None:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("kind", sorted(peers.KINDS))
+@pytest.mark.parametrize("kind", peers.RELAYS)
 def test_a_neighbour_logs_in_here(kind: str, passwords: Path) -> None:
     port = ports.free()[0]
     macros = {"PORT": str(port), "PASSWORDS": str(passwords), "WORD": PASSWORD}

@@ -8,7 +8,7 @@ import pytest
 
 from tests.harness import clients, daemon, mailbox, peers, ports, sink
 
-KINDS = sorted(peers.KINDS)
+KINDS = peers.RELAYS
 # A neighbour's mail for relay.test comes to us; ours for peer.test goes to it.
 CONFIG = (
     daemon.BASIC.replace("relay_domains = relay.test", "relay_domains = peer.test : sink.test")

@@ -13,7 +13,7 @@ import pytest
 from tests.harness import clients, daemon, mailbox, peers, ports
 from tests.harness.certificates import Authority
 
-KINDS = sorted(peers.KINDS)
+KINDS = peers.RELAYS
 CONFIG = daemon.BASIC.replace(
     "relay_domains = relay.test", "relay_domains = peer.test"
 ).replace("local_domains = local.test", "local_domains = relay.test")
