@@ -62,8 +62,8 @@ def prepared(config: str = CONFIG) -> Iterator[Running]:
     daemon.unprivileged()  # skips where others cannot read the tree
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(daemon, "unprivileged", lambda: None)
-        patch.setattr(daemon, "START", _PRELUDE + daemon.START)
         with daemon.prepared(config) as mta:
+            mta.boot = _PRELUDE + mta.boot
             for name, line in (
                 ("passwd", "{name}:x:{number}:{number}:{name}:/nonexistent:/bin/false\n"),
                 ("group", "{name}:x:{number}:\n"),
