@@ -131,7 +131,10 @@ def is_alive(pid: int) -> bool:
 
 
 def titled(session: int, title: str) -> list[int]:
-    """The processes of a session whose title begins so, oldest first."""
+    """The processes of a session whose title begins so, oldest first.
+
+    A process that was just forked still has the title of its parent: it is left out.
+    """
     found = []
     for entry in os.listdir("/proc"):
         if not entry.isascii() or not entry.isdigit():
@@ -141,5 +144,6 @@ def titled(session: int, title: str) -> list[int]:
             fields = Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()
             ours = int(fields[3]) == session and fields[0] != "Z"
             if ours and line.startswith(title.encode()):
-                found.append((int(fields[19]), int(entry)))
-    return [pid for _, pid in sorted(found)]
+                found.append((int(fields[19]), int(entry), int(fields[1])))
+    there = {pid for _, pid, _ in found}
+    return [pid for _, pid, parent in sorted(found) if parent not in there]
