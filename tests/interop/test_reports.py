@@ -169,7 +169,8 @@ def only(maildir: Path) -> str:
 
 def by_us(case: str, port: int) -> str:
     addresses = "local_interfaces = 127.0.0.1\ndaemon_smtp_ports = PORT"
-    text = CONFIG.replace("MORE", addresses).replace("SELF", "self = send").replace("OWNER", "")
+    text = CONFIG.replace("MORE", addresses).replace("OWNER", "")
+    text = text.replace("SELF", "self = send")
     with daemon.running(text, sink=port) as mta:
         with clients.Conversation(mta.address) as client:
             _, sender, recipients = CASES[case]
