@@ -10,6 +10,7 @@ from hypothesis import given, strategies
 from mta.base.errors import MtaError, ProtocolError
 from mta.base.trust import Trusted
 from mta.deliver.frames import Carry, OutcomeFrame, Refused, Start, unpack
+from mta.lookup.api import Tables
 from mta.mail.header import join, make, parse_block
 from mta.proc import control
 from mta.receive import frames as local
@@ -157,7 +158,7 @@ def test_a_worker_makes_a_context_of_any_parcel(what: bytes | int) -> None:
     try:
         parcel = parcels.decode(whole, body)
         with contextlib.suppress(MtaError):
-            context_for(None, None, parcel, parcel.recipients[0])  # type: ignore[arg-type]
+            context_for(None, Tables(), parcel, parcel.recipients[0])  # type: ignore[arg-type]
     except ProtocolError:
         return
     finally:

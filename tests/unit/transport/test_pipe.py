@@ -135,9 +135,10 @@ def test_it_runs_at_home_or_where_an_option_says(run: Run, out: Path, tmp_path: 
 
 
 def test_umask_and_core_limit_and_group_are_set(run: Run, out: Path) -> None:
-    run(f"(umask; ulimit -c; ps -o pgid= -p \\$\\$; echo \\$\\$) > {out}", "umask = 027")
-    umask, core, group, pid = out.read_text().split("\n")[:4]
-    assert (umask, core, group.strip(" ")) == ("0027", "0", pid)
+    group = "read -r _ _ _ _ group _ < /proc/\\$\\$/stat; echo \\$group"
+    run(f"(umask; ulimit -c; {group}; echo \\$\\$) > {out}", "umask = 027")
+    umask, core, leader, pid = out.read_text().split("\n")[:4]
+    assert (umask, core, leader) == ("0027", "0", pid)
 
 
 def test_it_inherits_no_descriptor_of_ours(run: Run, out: Path) -> None:
