@@ -55,6 +55,12 @@ def with_crlf(parts: Iterable[bytes]) -> Iterator[bytes]:
         yield part.replace(b"\n", b"\r\n")
 
 
+def commands(sender: str, recipients: Iterable[str], end: str) -> bytes:
+    """The commands of SMTP that come before a message, each with this line end."""
+    lines = [f"MAIL FROM:<{sender}>", *(f"RCPT TO:<{each}>" for each in recipients), "DATA"]
+    return to_bytes("".join([line + end for line in lines]))
+
+
 def batch_smtp(
     stream: Stream, sender: str, recipients: Sequence[str], *, crlf: bool
 ) -> Iterator[bytes]:
@@ -62,12 +68,7 @@ def batch_smtp(
     end = "\r\n" if crlf else "\n"
     if any(character in each for each in (sender, *recipients) for character in "\r\n\0"):
         raise PermFail("an address has characters that SMTP cannot carry", status="5.1.3")
-    lines = [
-        f"MAIL FROM:<{sender}>",
-        *(f"RCPT TO:<{recipient}>" for recipient in recipients),
-        "DATA",
-    ]
-    yield to_bytes("".join(line + end for line in lines))
+    yield commands(sender, recipients, end)
     if crlf:
         yield from for_smtp(stream)
         return

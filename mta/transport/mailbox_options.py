@@ -22,6 +22,7 @@ from mta.lookup import pcre
 from mta.transport.api import Parcel
 from mta.transport.codes import EXPANSION_FAILED, NOT_ABSOLUTE, UNKNOWN
 from mta.transport.engine import Transport
+from mta.transport.framing import commands
 from mta.transport.locking import Customs
 from mta.transport.mbox import Demands
 from mta.transport.places import ANYWHERE, BELOW_HOME, IN_HOME, Creation
@@ -273,17 +274,15 @@ class MailboxOptions(Transport):
             prefix = self._around(ctx, self.message_prefix, "prefix")
         if "message_suffix" in self.where:
             suffix = self._around(ctx, self.message_suffix, "suffix")
+        before = to_bytes(prefix)
         if self.use_bsmtp:
             end = "\r\n" if self.use_crlf else "\n"
-            commands = [f"MAIL FROM:<{plain(sender)}>"]
-            commands += [
-                f"RCPT TO:<{plain(self.recipient_text(each))}>" for each in parcel.recipients
-            ]
-            prefix += "".join([command + end for command in (*commands, "DATA")])
+            recipients = [plain(self.recipient_text(each)) for each in parcel.recipients]
+            before += commands(plain(sender), recipients, end)
             suffix += f".{end}"
         check, escape = self.checked
         return Shape(
-            to_bytes(prefix),
+            before,
             to_bytes(suffix),
             check,
             escape,
