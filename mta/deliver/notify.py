@@ -55,14 +55,6 @@ def wants_failure(item: Item) -> bool:
     return not item.wishes or bool(item.wishes & DSN_FAILURE)
 
 
-def wants_delay(item: Item) -> bool:
-    """True if the sender may be warned that this address is delayed; without NOTIFY= he may.
-
-    RFC 3461 5.2.5
-    """
-    return not item.wishes or bool(item.wishes & DSN_DELAY)
-
-
 class Wishes:
     """The wishes for one message, on their way through one attempt."""
 

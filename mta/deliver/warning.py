@@ -8,9 +8,7 @@ from mta.deliver.batch import sender_of
 from mta.deliver.item import Item
 from mta.expand.context import Context
 from mta.expand.run import expand_bool
-from mta.spool.envelope import DSN_DELAY, DSN_FAILURE, DSN_NEVER, DSN_SUCCESS
-
-_ASKED = DSN_NEVER | DSN_SUCCESS | DSN_FAILURE | DSN_DELAY
+from mta.spool.envelope import DSN_DELAY, DSN_WISHES
 
 
 def due(times: tuple[int, ...], age: float) -> tuple[int, int]:
@@ -39,7 +37,7 @@ def wanted_by(items: list[Item]) -> list[Item]:
     return [
         item
         for item in items
-        if not item.recipient.dsn_flags & _ASKED or item.recipient.dsn_flags & DSN_DELAY
+        if not item.recipient.dsn_flags & DSN_WISHES or item.recipient.dsn_flags & DSN_DELAY
     ]
 
 
