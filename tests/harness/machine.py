@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,11 +35,6 @@ class Machine:
     root: Path
     process: subprocess.Popen[bytes]
 
-    def inside(self) -> str:
-        """The id of the first process in there."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        return children.read_text().split()[0]
-
     def run(self, user: str, *command: str, message: str = "") -> str:
         """What a command of the user says; the test fails if it does."""
         account = ["runuser", "-u", user, "--"] if user != "root" else []
@@ -57,7 +51,18 @@ class Machine:
         environment += ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", "TERM=dumb"]
         done = subprocess.run(
             [
-                *("nsenter", "-t", self.inside(), "-m", "-n", "-p", "-u", "-i", "-r", "-w"),
+                *(
+                    "nsenter",
+                    "-t",
+                    roots.inside(self.process),
+                    "-m",
+                    "-n",
+                    "-p",
+                    "-u",
+                    "-i",
+                    "-r",
+                    "-w",
+                ),
                 *("--", *account, *environment, *command),
             ],
             input=message,
@@ -127,19 +132,9 @@ def running(
     with peers.alone(root):
         install(root)
         (root / "etc/mta/mta.conf").write_text(adapted((TREE / "etc/mta.conf").read_text()))
-        process = subprocess.Popen(
-            roots.entering(root.name, "root", f"{HOME}/bin/mta", "run", "--foreground"),
-            env={**os.environ, "DEBROOT_NET": "none"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        made = Machine(root, process)
-        try:
+        command = roots.entering(root.name, "root", f"{HOME}/bin/mta", "run", "--foreground")
+        alone = {**os.environ, "DEBROOT_NET": "none"}
+        with roots.started(command, env=alone) as process:
+            made = Machine(root, process)
             made.await_log("daemon started")
             yield made
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()

@@ -11,13 +11,11 @@ Unbound (10.99.0.53), both from Debian; mail is submitted from 10.99.0.99.
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -202,8 +200,7 @@ class Peer:
 
     def run(self, *command: str) -> None:
         """Run a command of its own beside it."""
-        inside = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        (child,) = inside.read_text().split()
+        child = roots.inside(self.process)
         subprocess.run(
             ["nsenter", "-t", child, "-m", "-n", "-p", "-r", "-w", "--", *command],
             check=False,
@@ -271,27 +268,12 @@ KINDS: dict[str, tuple[str, SetUp, list[str], str]] = {
 }
 
 
-@contextmanager
 def at_work(
     host: Host, root: Path, command: Sequence[str], *, log: Path | None = None
-) -> Iterator[subprocess.Popen[bytes]]:
+) -> AbstractContextManager[subprocess.Popen[bytes]]:
     """A program of a root on a host, until it is ended with everything it started."""
-    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND) if log else None
-    process = subprocess.Popen(
-        host.command(*roots.entering(root.name, "root", *command)),
-        stdin=subprocess.DEVNULL,
-        stdout=output if output is not None else subprocess.DEVNULL,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-    if output is not None:
-        os.close(output)
-    try:
-        yield process
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    line = host.command(*roots.entering(root.name, "root", *command))
+    return roots.started(line, log=log)
 
 
 @contextmanager

@@ -11,11 +11,10 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-import signal
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -310,18 +309,6 @@ def running(
 
 @contextmanager
 def at_work(kind: str, peer: Peer, command: list[str]) -> Iterator[None]:
-    process = subprocess.Popen(
-        roots.entering(peer.root.name, "root", *command),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
+    with roots.started(roots.entering(peer.root.name, "root", *command)):
         until(lambda: greets(peer.port), LIMIT, f"a greeting of {kind}: {peer.said()}")
         yield
-    finally:
-        # unshare passes its end on to everything inside.
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.harness.source import TREE
@@ -38,6 +41,36 @@ def make(name: str, *packages: str, suite: str = "bookworm") -> Path:
 def entering(name: str, user: str, *command: str) -> list[str]:
     """The command line that runs `command` inside the root."""
     return [SCRIPT, "enter", name, user, *command]
+
+
+@contextmanager
+def started(
+    command: Sequence[str], *, log: Path | None = None, env: dict[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A command line that enters a root, until it is ended with everything it started."""
+    output = os.open(log or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        env=env,
+        start_new_session=True,
+    )
+    os.close(output)
+    try:
+        yield process
+    finally:
+        # unshare passes its end on to everything inside.
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def inside(process: subprocess.Popen[bytes]) -> str:
+    """The id of the first process in a root that was entered so."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    return children.read_text().split()[0]
 
 
 def why_not() -> str:
